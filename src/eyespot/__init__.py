@@ -1,3 +1,33 @@
-"""Eyespot: design, train, pretrain, measure and ground vision backbones."""
+"""Eyespot: design, train, pretrain, measure and ground vision backbones.
+
+Importing this loads no torch; what needs it is imported when first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from eyespot.design.by_name import complexity as complexity
+    from eyespot.design.zoo import list_models as list_models
+    from eyespot.models.build import create_model as create_model
+
+_HOMES = {
+    "complexity": "eyespot.design.by_name",
+    "create_model": "eyespot.models.build",
+    "list_models": "eyespot.design.zoo",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'eyespot' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

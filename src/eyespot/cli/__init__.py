@@ -1,0 +1,66 @@
+"""The `eyespot` command: finds the command's file, runs it, and turns mistakes into one line.
+
+A command is a file of this folder with a typed function of the same name, whose signature and
+docstring become its options and help; a file with `COMMANDS` is a group of such functions.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import eyespot
+from eyespot.errors import unknown_name
+
+SUMMARIES = {
+    "models": "list the named networks",
+    "complexity": "count params, flops and activations; measure time and memory",
+    "scale": "scale a network by a factor, or to a budget",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 when done, 2 with one sentence when the user has to act."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(_help())
+        return
+    if args[0] == "--version":
+        print(f"eyespot {eyespot.__version__}")
+        return
+    try:
+        _run(args[0], args[1:])
+    except (ValueError, OSError) as error:
+        print(f"eyespot {args[0]}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _run(name: str, args: list[str]) -> None:
+    if name not in SUMMARIES:
+        raise ValueError(unknown_name("command", name, SUMMARIES))
+    module = importlib.import_module(f"eyespot.cli.{name}")
+    import tyro
+
+    prog = f"eyespot {name}"
+    group = getattr(module, "COMMANDS", None)
+    if group is None:
+        tyro.cli(getattr(module, name), prog=prog, args=args)
+    else:
+        tyro.extras.subcommand_cli_from_dict(group, prog=prog, args=args)
+
+
+def _help() -> str:
+    width = max(map(len, SUMMARIES))
+    commands = [f"  {name:{width}}  {summary}" for name, summary in SUMMARIES.items()]
+    return "\n".join(
+        [
+            "usage: eyespot COMMAND ...",
+            "",
+            "Design, train, pretrain, measure and ground vision backbones.",
+            "",
+            *commands,
+            "",
+            "eyespot COMMAND --help explains a command; eyespot --version prints the version.",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Architectures as plain numbers: named, counted, scaled and costed without torch."""

@@ -1,0 +1,107 @@
+"""The pieces CNNs share: squeeze-and-excitation, initialisation, recomputed blocks.
+
+Shapes: B batch, C channels, H W size of a map.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+import torch.utils.checkpoint
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eyespot.design.specs import Activation
+
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+}
+
+
+def activation(name: Activation) -> nn.Module:
+    """Return a new activation module; ReLU and SiLU write in place."""
+    kind = _ACTIVATIONS[name]
+    return kind() if name == "gelu" else kind(inplace=True)
+
+
+def conv(
+    w_in: int, w_out: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = False
+) -> nn.Conv2d:
+    """Return a convolution padded by (kernel - 1) / 2, so that stride 1 keeps the size."""
+    return nn.Conv2d(
+        w_in, w_out, kernel, stride=stride, padding=(kernel - 1) // 2, groups=groups, bias=bias
+    )
+
+
+class SqueezeExcite(nn.Module):
+    """Scale every channel by a gate computed from all channels' means.
+
+    Paper: Squeeze-and-Excitation Networks (arXiv 1709.01507), section 3.
+
+    Args:
+        width: Channels C.
+        squeezed: Channels between the two 1x1 convolutions.
+        act: The non-linearity between them.
+    """
+
+    def __init__(self, width: int, squeezed: int, act: Activation) -> None:
+        super().__init__()
+        self.f_ex = nn.Sequential(
+            nn.Conv2d(width, squeezed, 1),
+            activation(act),
+            nn.Conv2d(squeezed, width, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return the gated map."""
+        gate: Tensor = self.f_ex(x.mean((2, 3), keepdim=True))  # [B, C, 1, 1]
+        return x * gate
+
+
+def init_cnn_(model: nn.Module) -> None:
+    """Draw a CNN's weights in place, as pycls does.
+
+    Convolutions: N(0, sqrt(2 / fan_out)) with fan_out = k k C_out, not divided by the groups;
+    their biases keep torch's default. Linear: N(0, 0.01), bias 0. Norms: gain 1, bias 0.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
+            nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.01)
+            nn.init.zeros_(module.bias)
+
+
+@contextlib.contextmanager
+def _frozen_running_stats(block: nn.Module) -> Iterator[None]:
+    """Let batch norms use batch statistics without adding them to the running ones."""
+    norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [norm.track_running_stats for norm in norms]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm, tracked in zip(norms, before, strict=True):
+            norm.track_running_stats = tracked
+
+
+def recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """Run a block now and again in the backward pass, keeping only its input in memory.
+
+    Running statistics of batch norms are updated by the first run alone, so the result equals
+    the plain run's, buffers included.
+    """
+    out = torch.utils.checkpoint.checkpoint(
+        block,
+        x,
+        use_reentrant=False,
+        context_fn=lambda: (contextlib.nullcontext(), _frozen_running_stats(block)),
+    )
+    return cast(Tensor, out)
