@@ -45,9 +45,13 @@ def _run(name: str, args: list[str]) -> None:
     prog = f"eyespot {name}"
     group = getattr(module, "COMMANDS", None)
     if group is None:
-        tyro.cli(getattr(module, name), prog=prog, args=args)
+        tyro.cli(
+            getattr(module, name), prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,)
+        )
     else:
-        tyro.extras.subcommand_cli_from_dict(group, prog=prog, args=args)
+        tyro.extras.subcommand_cli_from_dict(
+            group, prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,)
+        )
 
 
 def _help() -> str:

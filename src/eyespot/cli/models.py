@@ -24,9 +24,8 @@ def models(
     if not found:
         raise ValueError(unknown_name("model", pattern, zoo.list_models()))
     if not as_json:
-        print(
-            f"{'name':26} {'own spelling':26} {'px':>4} {'params':>8} {'flops':>8} {'acts':>8}  source"
-        )
+        header = f"{'params':>8} {'flops':>8} {'acts':>8}  source"
+        print(f"{'name':26} {'own spelling':26} {'px':>4} {header}")
     for entry in found:
         spec = entry.make()
         cost = complexity(spec)
