@@ -1,0 +1,80 @@
+"""`eyespot complexity`: count params, flops and activations."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from eyespot.cli.quantities import short
+from eyespot.design.by_name import to_spec
+from eyespot.design.complexity import complexity as count
+from eyespot.design.complexity import complexity_tree
+
+_COLUMNS = ("model", "input_size", "params", "flops", "acts")
+
+
+def complexity(
+    names: Positional[tuple[str, ...]] = (),
+    image_size: int | None = None,
+    tree: bool = False,
+    blocks: bool = False,
+    table: Path | None = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Count params, flops (multiply-adds) and activations of one image, building nothing.
+
+    Args:
+        names: Names (`eyespot models`) or spec.json files.
+        image_size: Side of the image, px; each network's own when not given.
+        tree: One line a stage.
+        blocks: One line a block.
+        table: A CSV file with columns model,input_size: print the full CSV.
+        as_json: One JSON object a line.
+    """
+    if bool(names) == (table is not None):
+        raise ValueError("need the names of networks, or --table FILE.csv, and not both")
+    if table is not None:
+        _print_table(table)
+        return
+    for name in names:
+        spec = to_spec(name)
+        size = image_size or spec.image_size
+        cost = count(spec, size)
+        parts = complexity_tree(spec, size, blocks=blocks) if tree or blocks else []
+        if as_json:
+            row = {"model": name, "input_size": size, **cost._asdict()}
+            if parts:
+                row["parts"] = [{**part._asdict(), "cost": part.cost._asdict()} for part in parts]
+            print(json.dumps(row))
+            continue
+        print(f"{name} at {size} px")
+        for part in parts:
+            where = f"{part.channels} x {part.height} x {part.width}"
+            counts = " ".join(f"{short(value):>8}" for value in part.cost)
+            print(f"  {part.name:12} {where:>18}  {counts}")
+        for field, value in cost._asdict().items():
+            print(f"  {field:6} {value:>18,}  {short(value)}")
+
+
+def _print_table(path: Path) -> None:
+    """Count every row of a CSV of model,input_size; all of them or none."""
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if not {"model", "input_size"} <= set(reader.fieldnames or ()):
+            raise ValueError(
+                f"need the columns model and input_size in {path}, got {reader.fieldnames}"
+            )
+        rows = [(reader.line_num, row["model"], row["input_size"]) for row in reader]
+    lines = []
+    for line, name, size in rows:
+        try:
+            cost = count(to_spec(name), int(size))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} line {line}: {error}") from None
+        lines.append((name, size, *cost))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(lines)
