@@ -314,8 +314,8 @@ def matched_stem(spec: ViTSpec) -> ViTSpec:
     target = complexity(spec).flops
     twin = replace(spec, stem=stem_layers(spec.hidden_dim, spec.stem.patch_size))
     extra = complexity(twin).flops - target
-    per_block = (target - complexity(replace(spec, depth=1)).flops) / max(1, spec.depth - 1)
-    removed = max(0, round(extra / per_block)) if spec.depth > 1 else 0
+    per_block = complexity(replace(spec, depth=spec.depth + 1)).flops - target
+    removed = max(0, round(extra / per_block))
     if removed >= spec.depth:
         raise ValueError(
             f"need a ViT that costs more than its stem, got {spec.depth} blocks where the stem "

@@ -27,7 +27,7 @@ def spec_to_dict(spec: Spec) -> dict[str, Any]:
     return {"family": spec.family, **asdict(spec)}
 
 
-def spec_from_dict(data: Mapping[str, Any]) -> Spec:
+def spec_from_dict(data: object) -> Spec:
     """Return the spec of plain data.
 
     Raises:

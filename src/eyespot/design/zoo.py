@@ -342,7 +342,7 @@ def spec(name: str) -> Spec:
         return _variant(spec(key[: suffix.start()]), suffix[1])
     raise ValueError(
         unknown_name("model", name, (e.name for e in _index().values()))
-        + "; `eyespot models` lists all"
+        + " `eyespot models` lists all."
     )
 
 

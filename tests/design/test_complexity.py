@@ -1,0 +1,86 @@
+"""Counts against pycls' own (tests/vectors/complexity.csv) and the papers' printed tables."""
+
+from dataclasses import replace
+
+import pytest
+
+from eyespot.design import zoo
+from eyespot.design.complexity import complexity, complexity_tree
+from eyespot.design.specs import ViTSpec, ViTStem
+from tests.reference import read_csv
+
+ROWS = read_csv("complexity.csv")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["model"])
+def test_equals_reference_to_the_unit(row):
+    cost = complexity(zoo.spec(row["model"]), int(row["input_size"]))
+    expected = {key: int(row[key]) for key in ("params", "flops", "acts")}
+    assert cost._asdict() == expected
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r["model"].startswith("scaled")])
+def test_scaled_networks_come_at_their_own_size(row):
+    assert zoo.spec(row["model"]).image_size == int(row["input_size"])
+
+
+# Early Convolutions, appendix: kernels, strides, channels -> flops M, params M, acts M of the stem.
+STEMS = {
+    "P": ((), (), (), 16, 16, (58, 0.3, 0.075)),
+    "C": ((48, 96, 192, 384), (3, 3, 3, 3), (2, 2, 2, 2), 1, 1, (435, 1.0, 1.2)),
+    "S1": ((52, 104, 208, 416), (3, 3, 3, 2), (2, 2, 2, 2), 1, 1, (422, 0.8, 1.3)),
+    "S2": ((32, 64, 128, 256), (3, 3, 3, 4), (2, 2, 1, 4), 1, 1, (422, 0.7, 1.1)),
+    "S3": ((17, 34, 68, 136), (3, 3, 3, 8), (2, 1, 1, 8), 1, 1, (458, 0.7, 1.6)),
+    "S4": ((8, 16, 32, 64), (3, 3, 3, 16), (1, 1, 1, 16), 1, 1, (407, 0.6, 2.9)),
+}
+
+
+@pytest.mark.parametrize("name", STEMS)
+def test_stem_ablation_equals_the_papers_table(name):
+    channels, kernels, strides, proj_kernel, proj_stride, printed = STEMS[name]
+    stem = ViTStem(channels, kernels, strides, proj_kernel, proj_stride)
+    spec = replace(zoo.spec("ViT-P-4.0GF"), stem=stem)
+    part = complexity_tree(spec)[0]
+    tokens = 384 * 198  # class token and positions are counted with the stem
+    flops, params, acts = printed
+    assert part.cost.flops / 1e6 == pytest.approx(flops, abs=0.6)  # 0.08 of it is the bias
+    assert round((part.cost.params - tokens) / 1e6, 1) == params
+    assert part.cost.acts / 1e6 == pytest.approx(acts, abs=0.051)
+
+
+@pytest.mark.parametrize("name", ["RegNetY-4GF", "EfficientNet-B3", "ViT-C-4GF", "CIFAR-ResNet-56"])
+def test_blocks_stages_and_total_agree(name):
+    spec = zoo.spec(name)
+    stages = complexity_tree(spec)
+    blocks = complexity_tree(spec, blocks=True)
+    for field in ("params", "flops", "acts"):
+        total = getattr(complexity(spec), field)
+        assert sum(getattr(part.cost, field) for part in stages) == total
+        assert sum(getattr(part.cost, field) for part in blocks) == total
+    depth = spec.depth if isinstance(spec, ViTSpec) else sum(spec.depths)
+    assert len(blocks) == depth + 2
+
+
+def test_published_seer_trunk_sizes():
+    # SEER (arXiv 2103.01988) and its released trunks: parameters without a classifier.
+    trunks = {
+        "RG-8GF": 37163068,
+        "RG-16GF": 80565140,
+        "RG-32GF": 141333770,
+        "RG-64GF": 276457786,
+        "RG-128GF": 637419894,
+        "RG-256GF": 1272156138,
+        "RG-10B": 9323934872,
+    }
+    counted = {name: complexity(replace(zoo.spec(name), num_classes=0)).params for name in trunks}
+    assert counted == trunks
+
+
+def test_a_size_that_patches_do_not_tile_is_refused_with_the_size():
+    with pytest.raises(ValueError, match="divisible by the patch size 16, got 225"):
+        complexity(zoo.spec("ViT-P-4GF"), 225)
+
+
+def test_an_empty_image_is_refused():
+    with pytest.raises(ValueError, match="1 px or more, got 0"):
+        complexity(zoo.spec("ResNet-50"), 0)
