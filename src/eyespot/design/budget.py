@@ -9,7 +9,7 @@ from eyespot.design.scaling import ScaleReport, scale, scale_with_report
 from eyespot.design.specs import Spec
 
 _DOUBLINGS = 24
-_STEP = 1.0005
+_STEP = 1.002
 
 
 class Budget(NamedTuple):
@@ -48,7 +48,7 @@ class Fit:
 def fit_budget(spec: Spec, strategy: str, budgets: Sequence[Budget]) -> Fit:
     """Find the factor whose scaled, rounded network uses most of the budgets and exceeds none.
 
-    Rounding makes every measure a staircase in the factor, so factors are tried 0.05% apart around
+    Rounding makes every measure a staircase in the factor, so factors are tried 0.2% apart around
     the last that fits, and the network nearest to a limit from below is taken.
 
     Args:
