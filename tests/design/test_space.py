@@ -147,6 +147,18 @@ def test_nothing_fits_says_what_rejected(monkeypatch):
         sample_space(space, 1, 1)
 
 
+@pytest.mark.parametrize("stages", [(0, 0), (6, 6), (2, 2)])
+def test_a_skipped_power_is_no_regnet(stages):
+    # u = 8, 208: k = 0 and round(log2 26) = 5, so two widths where six powers are spanned.
+    numbers = {"w_0": 8, "w_a": 200.0, "w_m": 2.0, "depth": 2, "group_width": 8, "bot_mul": 1.0}
+    space = Space("r", network=RegNets(), constraints=Constraints(stages=stages))
+    assert network_of(space, numbers) == (None, ["stages"])
+    # u = 8, 16: k = 0, 1, two widths of two powers.
+    spec, broken = network_of(space, numbers | {"w_a": 8.0})
+    assert broken == ([] if stages in ((0, 0), (2, 2)) else ["stages"])
+    assert spec is None or spec.widths == (8, 16)
+
+
 def test_any_stage_count_and_any_limit_can_be_off():
     space = Space("r", network=RegNets(), constraints=Constraints(stages=(2, 0)))
     counts = {len(point.spec.depths) for point in sample_space(space, 1, 200)}
