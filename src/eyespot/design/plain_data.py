@@ -44,7 +44,7 @@ def fill(cls: Any, data: Mapping[str, Any], what: str) -> Any:
 
 def _checked(name: str, value: Any, kind: Any) -> Any:
     """Return a plain value as the field's type, or say what was needed."""
-    if is_dataclass(value):
+    if is_dataclass(value) or kind is Any:
         return value
     origin = get_origin(kind)
     if origin is tuple:
@@ -130,8 +130,13 @@ def _read_yaml(text: str) -> Any:
         raise ValueError(str(error)) from None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, and on disk when this returns.
+def write_whole(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a text file whole or not at all.
+
+    Args:
+        path: The file.
+        text: What it shall hold.
+        durable: Force it to disk first; what can be made again need not wait for that.
 
     Raises:
         OSError: If it cannot be written; the old file, if any, is then untouched.
@@ -141,8 +146,9 @@ def write_whole(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

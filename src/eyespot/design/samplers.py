@@ -60,6 +60,10 @@ class IntRange:
     def __post_init__(self) -> None:
         _check_range(self)
 
+    def multiple(self, steps: int) -> int:
+        """Return so many quanta, or the nearest end of the range."""
+        return min(max(steps * self.quantum, self.low), self.high)
+
 
 @dataclass(frozen=True, slots=True)
 class FloatRange:
@@ -79,6 +83,15 @@ class FloatRange:
 
     def __post_init__(self) -> None:
         _check_range(self)
+
+    def quantised(self, value: float) -> float:
+        """Return the nearest multiple of the quantum inside the range."""
+        return self.multiple(round(value / self.quantum))
+
+    def multiple(self, steps: int) -> float:
+        """Return so many quanta, or the nearest end: 364 x 0.1 is 36.4, not 36.400000000000006."""
+        first, last = round(self.low / self.quantum), round(self.high / self.quantum)
+        return float(min(max(steps, first), last) * Decimal(repr(self.quantum)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +153,7 @@ def _draw_scalar(sampler: Value | IntRange | FloatRange, rng: random.Random) -> 
         case "log_normal":
             logs = _inside_normal(math.log(low), math.log(high), rng)
             steps = round(math.exp(logs) / quantum)
-    steps = min(max(steps, round(low / quantum)), round(high / quantum))
-    if isinstance(sampler, IntRange):
-        return steps * int(quantum)
-    return float(steps * Decimal(repr(quantum)))  # 364 x 0.1 is 36.4, not 36.400000000000006
+    return sampler.multiple(steps)
 
 
 def _log_steps(low: float, high: float, quantum: float, rng: random.Random) -> int:
