@@ -15,6 +15,8 @@ SUMMARIES = {
     "models": "list the named networks",
     "complexity": "count params, flops and activations; measure time and memory",
     "scale": "scale a network by a factor, or to a budget",
+    "sweep": "run a population of networks or settings, on one machine or many",
+    "report": "what sweeps found, as one HTML file",
 }
 
 

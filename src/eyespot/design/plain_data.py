@@ -4,9 +4,7 @@ Files are JSON, or YAML by their ending; a key written twice is refused, never s
 """
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -128,29 +126,3 @@ def _read_yaml(text: str) -> Any:
         return yaml.load(text, Loader=Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, TypeError) as error:
         raise ValueError(str(error)) from None
-
-
-def write_whole(path: Path, text: str, *, durable: bool = True) -> None:
-    """Write a text file whole or not at all.
-
-    Args:
-        path: The file.
-        text: What it shall hold.
-        durable: Force it to disk first; what can be made again need not wait for that.
-
-    Raises:
-        OSError: If it cannot be written; the old file, if any, is then untouched.
-    """
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

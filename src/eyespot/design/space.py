@@ -90,7 +90,7 @@ class NamedNetworks:
     """Networks of the zoo, with any fields of their specs sampled.
 
     Args:
-        model: Names, as `eyespot models` lists them.
+        model: Names, as `eyespot models` lists them, or paths of spec.json files.
         fields: Samplers of spec fields, such as `depths` or `image_size`.
     """
 
@@ -101,6 +101,8 @@ class NamedNetworks:
 
     def __post_init__(self) -> None:
         for name in self.model.values:
+            if str(name).endswith(".json"):
+                continue  # may have moved since; read when a point is drawn
             known = {entry.name for entry in fields(to_spec(str(name)))}
             for sampled in self.fields:
                 if sampled not in known:

@@ -5,7 +5,7 @@ dataclass; a bare number or text is a constant. A network has the kind "regnet" 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ _REGNET_SAMPLERS = RegNets().samplers()
 
 
 def read_space(path: Path) -> Space:
-    """Read a space from a JSON or YAML file.
+    """Read a space from a JSON or YAML file; paths in it start from the file's folder.
 
     Raises:
         ValueError: If it is neither, or no space; the sentence names the field.
@@ -35,9 +35,17 @@ def read_space(path: Path) -> Space:
     """
     data = read_plain(path, "space")
     try:
-        return space_from_dict(data)
+        space = space_from_dict(data)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    if not isinstance(space.network, NamedNetworks):
+        return space
+    folder = Path(path).parent
+    models = tuple(
+        str((folder / name).resolve()) if str(name).endswith(".json") else name
+        for name in map(str, space.network.model.values)
+    )
+    return replace(space, network=replace(space.network, model=Value(models)))
 
 
 def space_from_dict(data: object) -> Space:

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from eyespot.design.plain_data import fill, short, write_whole
+from eyespot.design.files import write_whole
+from eyespot.design.plain_data import fill, short
 from eyespot.design.specs import AnyNetSpec, EffNetSpec, Spec, ViTSpec, ViTStem
 from eyespot.errors import unknown_name
 

@@ -8,12 +8,15 @@ runs/          000000/, ...: a folder for each run's own files, stdout.txt and s
 """
 
 import json
+import os
+import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import eyespot
-from eyespot.design.plain_data import fill, read_plain, write_whole
+from eyespot.design.files import write_whole
+from eyespot.design.plain_data import fill, read_plain
 from eyespot.design.space import Point, Space, sample_space
 from eyespot.design.space_files import (
     point_from_dict,
@@ -103,9 +106,11 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
 
 
 def write_point(folder: Path, point: Point) -> None:
-    """Write a point to its file."""
-    text = json.dumps(point_to_dict(point), indent=2) + "\n"
-    write_whole(point_path(folder, point.index), text, durable=False)
+    """Write a point to its file, without waiting for the disk: it can be drawn again."""
+    path = point_path(folder, point.index)
+    temporary = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}")
+    temporary.write_text(json.dumps(point_to_dict(point), indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def _need_same(folder: Path, old: Sweep, new: Sweep) -> None:

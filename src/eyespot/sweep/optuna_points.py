@@ -6,7 +6,7 @@ number of workers and machines run them, and the journal tells a new study all t
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ def run_study(
     workers: int = 1,
     gpus: Sequence[str] = (),
     metric: str = "error",
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Run points that a study chooses, as many at a time as there are workers.
 
     Args:

@@ -16,6 +16,7 @@ from eyespot.sweep.records import Record, latest, read_journal
 
 _UNITS = {"flops": 1e9, "params": 1e6, "acts": 1e6}
 _CURVES = ("error", "ema_error")
+_OUTCOMES = ("ema_gain", "done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Row:
         error: Least error over the epochs, of the averaged weights where the run has them, %; NaN
             if the run diverged or measured none.
         metrics: Numbers by short name.
+        outcomes: Which of them the run measured; the others were given.
         labels: Text by name: optimizer, model, ...
         curves: Numbers an epoch, by name.
         stages: (depths, widths) of the network's stages; empty where it has none.
@@ -38,6 +40,7 @@ class Row:
     status: str
     error: float
     metrics: dict[str, float]
+    outcomes: tuple[str, ...]
     labels: dict[str, str]
     curves: dict[str, list[float]]
     stages: tuple[tuple[int, ...], ...]
@@ -82,17 +85,23 @@ def row_of(point: Mapping[str, Any], record: Record | None, metric: str = "error
     }
     spec = point["spec"] or {}
     metrics |= _derived(metrics, curves, spec)
+    metrics = {name: value for name, value in metrics.items() if name not in _CURVES}
     status = record.status if record and record.status != "retry" else "missing"
     return Row(
         index=point["index"],
         status=status,
         error=run_error(measured, metric) if status == "done" else math.nan,
-        metrics={name: value for name, value in metrics.items() if name not in _CURVES},
-        labels={name: value for name, value in values.items() if isinstance(value, str)},
+        metrics=metrics,
+        outcomes=tuple(n for n in metrics if n not in given and (n in measured or n in _OUTCOMES)),
+        labels={name: _label(value) for name, value in values.items() if isinstance(value, str)},
         curves=curves,
         stages=_stages(spec),
         note=record.error if record else "",
     )
+
+
+def _label(text: str) -> str:
+    return Path(text).stem if text.endswith(".json") else text
 
 
 def run_error(metrics: Mapping[str, Any], metric: str = "error") -> float:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def run_sweep(
     gpus: Sequence[str] = (),
     retry_failed: bool = False,
     stale_s: float = STALE_S,
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Run what is missing of a sweep, and yield each record as it is written, by anyone.
 
     A worker that dies is replaced; the point it ran is run again, at most three times. When this
