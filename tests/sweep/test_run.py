@@ -130,6 +130,16 @@ def test_a_point_that_kills_its_workers_is_given_up(tmp_path):
     }
     assert records[1].error == "its worker was killed 3 times"
     assert records[1].attempt == 4
+    (tmp_path / "mended").touch()
+    again = [r for r in run_sweep(tmp_path, 1, retry_failed=True) if r.status != "retry"]
+    assert [(r.point, r.status, r.attempt) for r in again] == [(1, "done", 5)]
+
+
+def test_workers_that_die_before_any_run_end_the_sweep(tmp_path, monkeypatch):
+    prepare(tmp_path, sweep_of("quadratic", 3))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(OSError, match="need workers that stay alive, got 7 deaths"):
+        list(run_sweep(tmp_path, 2))
 
 
 @pytest.mark.parametrize(
@@ -338,10 +348,10 @@ def test_workers_share_out_the_gpus_and_the_cores(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 13)
     prepare(tmp_path, sweep_of("environment", 12))
     records = list(run_sweep(tmp_path, 3, gpus=("3", "5")))
-    assert {r.metrics["gpu"] for r in records} <= {"3", "5"}
+    assert {r.metrics["gpu"] for r in records} == {"3", "5"}
     assert {r.metrics["threads"] for r in records} == {"4"}
     by_worker = {(r.worker, r.metrics["gpu"]) for r in records}
-    assert len(by_worker) == len({worker for worker, _ in by_worker})
+    assert sorted(gpu for _, gpu in by_worker) == ["3", "3", "5"]
 
 
 def test_diverged_runs_are_done_runs(tmp_path):
