@@ -13,7 +13,7 @@ import pytest
 from eyespot.sweep.claims import (
     Heartbeat,
     claim_point,
-    is_claimed,
+    claim_state,
     kills,
     release,
     still_mine,
@@ -24,10 +24,11 @@ def test_a_claim_is_exclusive_until_it_is_given_back(tmp_path):
     first = claim_point(tmp_path, 7)
     assert first.attempt == 1
     assert claim_point(tmp_path, 7) is None
-    assert is_claimed(tmp_path, 7)
+    assert claim_state(tmp_path, 7) == "held"
+    assert claim_state(tmp_path, 8) == "new"
     assert claim_point(tmp_path, 8).attempt == 1
     release(first)
-    assert not is_claimed(tmp_path, 7)
+    assert claim_state(tmp_path, 7) == "free"
     assert still_mine(first)
     second = claim_point(tmp_path, 7)
     assert second.attempt == 2

@@ -237,10 +237,10 @@ def test_workers_killed_at_random_lose_only_what_they_ran(tmp_path, seed):
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
-    count = 60
+    count = 160
     prepare(tmp_path, sweep_of("marked", count))
     rng = random.Random(5)
-    for _ in range(3):
+    for _ in range(2):
         process = start(tmp_path, 2)
         deadline = time.monotonic() + 20
         before = len(journal(tmp_path))
@@ -286,6 +286,10 @@ def test_a_claim_of_a_recorded_point_runs_nothing(tmp_path, monkeypatch):
     assert work(tmp_path) == 2
     monkeypatch.setattr("eyespot.sweep.worker.missing_points", lambda folder, count: [0, 1])
     assert work(tmp_path) == 0
+    assert not (tmp_path / "claims" / "000000.2").exists()
+    monkeypatch.setattr("eyespot.sweep.worker.claim_state", lambda *_, **__: "new")
+    assert work(tmp_path) == 0
+    assert (tmp_path / "claims" / "000000.2").stat().st_mtime == 0
     assert len(journal(tmp_path)) == 2
 
 

@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 STALE_S = 60.0
 """Without a touch for so long, an owner on another machine is taken for dead."""
@@ -53,10 +53,14 @@ def claim_point(folder: Path, index: int, *, stale_s: float = STALE_S) -> Claim 
     return Claim(path, last + 1)
 
 
-def is_claimed(folder: Path, index: int, *, stale_s: float = STALE_S) -> bool:
-    """Return whether someone alive has a point."""
+def claim_state(
+    folder: Path, index: int, *, stale_s: float = STALE_S
+) -> Literal["new", "held", "free"]:
+    """Return whether a point was never claimed, someone alive has it, or its last owner is gone."""
     last = _last_attempt(folder, index)
-    return last > 0 and not _is_free(_path(folder, index, last), stale_s)
+    if not last:
+        return "new"
+    return "free" if _is_free(_path(folder, index, last), stale_s) else "held"
 
 
 def kills(folder: Path, index: int, attempts: range) -> int:
@@ -115,7 +119,7 @@ def _born(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         state, *rest = stat.rpartition(")")[2].split()
         return "" if state in "ZX" else rest[18]  # field 22 of proc(5)
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it ends while it is read
         pass
     if Path("/proc/self/stat").exists():
         return ""

@@ -118,6 +118,26 @@ def read_journal(path: Path, start: int = 0) -> Journal:
     return Journal(records, notes, end)
 
 
+class GrowingJournal:
+    """A journal that others append to; each look reads only what is new.
+
+    Args:
+        path: The file; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: list[Record] = []
+        self._end = 0
+
+    def look(self) -> list[Record]:
+        """Return the records that are new since the last look."""
+        new = read_journal(self.path, self._end)
+        self._end = new.end
+        self.records += new.records
+        return new.records
+
+
 def _record(data: object, path: Path, at: int) -> Record:
     if not isinstance(data, Mapping) or not isinstance(data.get("metrics"), Mapping):
         raise ValueError(f"need records in {path}, got {short(data)} at byte {at}")

@@ -9,9 +9,9 @@ from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from eyespot.sweep.claims import STALE_S, host, is_claimed
+from eyespot.sweep.claims import STALE_S, claim_state, host
 from eyespot.sweep.folder import read_sweep
-from eyespot.sweep.records import Record, append_record, latest, read_journal
+from eyespot.sweep.records import GrowingJournal, Record, append_record, latest, read_journal
 from eyespot.sweep.worker import MAX_KILLS, UNUSABLE, missing_points
 
 _POLL_S = 0.1
@@ -48,21 +48,20 @@ def run_sweep(
     count = read_sweep(folder).count
     if retry_failed:
         ask_for_retries(folder)
-    journal = folder / "results.jsonl"
-    end = read_journal(journal).end
+    journal = GrowingJournal(folder / "results.jsonl")
+    journal.look()
     pool = _Pool(folder, workers, gpus, stale_s)
     try:
         while missing := missing_points(folder, count):
-            ready = [i for i in missing if not is_claimed(folder / "claims", i, stale_s=stale_s)]
-            pool.fill(len(ready))
-            if not ready:
+            states = [claim_state(folder / "claims", i, stale_s=stale_s) for i in missing]
+            pool.fill(sum(state != "held" for state in states))
+            if not pool.processes:
                 time.sleep(_WAIT_S)  # the rest is with other machines
             while True:
                 at_work = pool.watch()
-                news = read_journal(journal, end)
-                end = news.end
-                pool.deaths = 0 if news.records else pool.deaths
-                yield from news.records
+                news = journal.look()
+                pool.deaths = 0 if news else pool.deaths
+                yield from news
                 if not at_work:
                     break
                 time.sleep(_POLL_S)

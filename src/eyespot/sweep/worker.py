@@ -15,6 +15,7 @@ from eyespot.sweep.claims import (
     Claim,
     Heartbeat,
     claim_point,
+    claim_state,
     host,
     kills,
     release,
@@ -22,7 +23,14 @@ from eyespot.sweep.claims import (
 )
 from eyespot.sweep.execute import Run, RunFailed, execute, resolve
 from eyespot.sweep.folder import read_point, read_sweep
-from eyespot.sweep.records import Record, Status, append_record, latest, read_journal
+from eyespot.sweep.records import (
+    GrowingJournal,
+    Record,
+    Status,
+    append_record,
+    latest,
+    read_journal,
+)
 
 MAX_KILLS = 3
 """A point whose worker was killed so often is recorded as failed and not tried again."""
@@ -49,18 +57,28 @@ def work(folder: Path, *, stale_s: float = STALE_S, parent: int = 0) -> int:
     sweep = read_sweep(folder)
     run = resolve(sweep.target, folder, sweep.space.samplers())
     count = 0
+    claims, journal = folder / "claims", GrowingJournal(folder / "results.jsonl")
     with Heartbeat(min(stale_s / 6, 1.0) if parent else stale_s / 6, parent) as heart:
         for index in missing_points(folder, sweep.count):
-            claim = claim_point(folder / "claims", index, stale_s=stale_s)
+            state = claim_state(claims, index, stale_s=stale_s)
+            if state == "held" or (state == "free" and _is_recorded(journal, index)):
+                continue
+            claim = claim_point(claims, index, stale_s=stale_s)
             if claim is None:
                 continue
             heart.hold(claim)
             try:
-                count += _run_claimed(folder, index, claim, run)
+                count += _run_claimed(folder, index, claim, run, journal)
             finally:
                 heart.hold(None)
                 release(claim)
     return count
+
+
+def _is_recorded(journal: GrowingJournal, index: int) -> bool:
+    journal.look()
+    mine = [record for record in journal.records if record.point == index]
+    return bool(mine) and latest(mine)[index].status != "retry"
 
 
 def missing_points(folder: Path, count: int) -> list[int]:
@@ -71,14 +89,13 @@ def missing_points(folder: Path, count: int) -> list[int]:
     ]
 
 
-def _run_claimed(folder: Path, index: int, claim: Claim, run: Run) -> int:
+def _run_claimed(folder: Path, index: int, claim: Claim, run: Run, journal: GrowingJournal) -> int:
     """Run a point and record it; returns 0 if there was nothing to run after all."""
-    journal = folder / "results.jsonl"
     before = []
     if claim.attempt > 1:  # somebody had it before: perhaps recorded, perhaps killed
-        before = [r for r in read_journal(journal).records if r.point == index]
-        if before and latest(before)[index].status != "retry":
+        if _is_recorded(journal, index):
             return 0
+        before = [record for record in journal.records if record.point == index]
     recorded = max((r.attempt for r in before if r.status == "failed"), default=0)
     killed = kills(folder / "claims", index, range(recorded + 1, claim.attempt))
     point = read_point(folder, index)
@@ -104,7 +121,7 @@ def _run_claimed(folder: Path, index: int, claim: Claim, run: Run) -> int:
         worker=f"{host()} {os.getpid()}",
         finished=time.time(),
     )
-    append_record(journal, record)
+    append_record(journal.path, record)
     return 1
 
 
