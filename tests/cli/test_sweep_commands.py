@@ -58,7 +58,8 @@ def test_sweep_count_and_report(tmp_path):
     data = json.loads(run("report", out, "--metric", "acts", "--json").stdout)
     assert json.loads(few.stdout) == data
     records = read_journal(out / "results.jsonl").records
-    assert data["groups"][0]["edf"]["least"] == min(r.metrics["acts"] for r in records)
+    assert data["groups"][0]["edf"]["least"] == min(r.metrics["acts"] for r in records) / 1e6
+    assert "acts" not in data["groups"][0]["estimates"]
 
 
 def test_a_training_run_with_failures(tmp_path):

@@ -59,6 +59,12 @@ def test_the_error_of_a_run(metrics, metric, error):
     assert run_error(metrics, metric) == pytest.approx(error, nan_ok=True)
 
 
+def test_another_metric_has_its_unit():
+    row = row_of(POINT, Record(4, "done", {"acts": 1_500_000, "seconds": 3.0}), "acts")
+    assert row.error == row.metrics["acts"] == 1.5
+    assert row_of(POINT, Record(4, "done", {"seconds": 3.0}), "seconds").error == 3.0
+
+
 def test_what_did_not_end_has_no_error():
     failed = row_of(POINT, Record(4, "failed", error="ValueError: x"))
     assert (failed.status, failed.note) == ("failed", "ValueError: x")

@@ -261,7 +261,7 @@ def networks_figure(runs: Sequence[Mapping[str, Any]], error: str, widest: int) 
         axes.set_xlabel(_costs(run["metrics"]), fontsize=8)
         axes.grid(visible=False, axis="x")
         axes.set_xticks([])
-        axes.set_ylim(0, widest)
+        axes.set_ylim(0, 1.04 * widest)
     for axes in row[len(shown) :]:
         axes.set_visible(False)
     row[0].set_ylabel("width")

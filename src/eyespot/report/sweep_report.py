@@ -59,9 +59,9 @@ def sweep_page(data: Mapping[str, Any], version: str) -> str:
     sweeps, groups, metric = data["sweeps"], data["groups"], data["metric"]
     drawings = list(draw(data))
     title = ", ".join(sweep["name"] for sweep in sweeps)
-    body = [*_head(sweeps, groups, metric), *_edf_section(drawings)]
+    body = [*_head(sweeps, groups, metric), *_edf_section(drawings, metric)]
     body += _optimizability_section(data["optimizability"])
-    body += _scatter_section(drawings, groups)
+    body += _scatter_section(drawings, groups, metric)
     body += _figures_section(
         drawings, "curves", "Learning curves",
         "The three best and the three worst runs; dashed lines are averaged weights, grey lines "
@@ -166,20 +166,28 @@ def _head(
     return [*(html.paragraph(f"{about}.") for about in dict.fromkeys(abouts)), html.facts(pairs)]
 
 
+def _spoken(metric: str) -> str:
+    return metric.replace("_", " ").capitalize()
+
+
 def _svg(drawing: Drawing) -> str:
     return html.figure(to_svg(drawing.figure, drawing.name, drawing.tips), drawing.caption)
 
 
-def _edf_section(drawings: Sequence[Drawing]) -> list[str]:
+def _edf_section(drawings: Sequence[Drawing], metric: str) -> list[str]:
     figures = [_svg(drawing) for drawing in drawings if drawing.section == "edf"]
     return [
-        html.heading("Error distribution"),
-        html.paragraph("Which share of the runs has which error: further left and up is better."),
+        html.heading(f"{_spoken(metric)} distribution"),
+        html.paragraph(
+            f"Which share of the runs has which {metric}: further left and up is better."
+        ),
         html.grid(figures, wide=True),
     ]
 
 
-def _scatter_section(drawings: Sequence[Drawing], groups: Sequence[Mapping[str, Any]]) -> list[str]:
+def _scatter_section(
+    drawings: Sequence[Drawing], groups: Sequence[Mapping[str, Any]], metric: str
+) -> list[str]:
     outcomes = {name for group in groups for name in group["outcomes"]}
     scatters = [drawing for drawing in drawings if drawing.section == "scatter"]
     given = [_svg(d) for d in scatters if d.name.removeprefix("scatter-") not in outcomes]
@@ -187,7 +195,7 @@ def _scatter_section(drawings: Sequence[Drawing], groups: Sequence[Mapping[str, 
     parts = []
     if given:
         text = (
-            "Error against everything that varied, strongest first. "
+            f"{_spoken(metric)} against everything that varied, strongest first. "
             + ("Shaded is" if len(groups) == 1 else "The bars below the axes are")
             + " where the best runs lie (95% of an empirical bootstrap), with the median; the star "
             "is the best run. Runs far worse than the rest are drawn at the upper edge."
@@ -195,8 +203,12 @@ def _scatter_section(drawings: Sequence[Drawing], groups: Sequence[Mapping[str, 
         parts += [html.heading("What decides"), html.paragraph(text), *_legend(groups)]
         parts += [html.grid(given), *_ranges(groups)]
     if came:
-        text = "Results, not settings: what went with a low error."
-        parts += [html.heading("Measured beside the error"), html.paragraph(text), *_legend(groups)]
+        text = f"Results, not settings: what went with a low {metric}."
+        parts += [
+            html.heading(f"Measured beside the {metric}"),
+            html.paragraph(text),
+            *_legend(groups),
+        ]
         parts += [html.grid(came)]
     return parts
 

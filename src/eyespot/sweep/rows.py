@@ -26,8 +26,8 @@ class Row:
     Args:
         index: Number of the point.
         status: "done", "failed" or "missing".
-        error: Least error over the epochs, of the averaged weights where the run has them, %; NaN
-            if the run diverged or measured none.
+        error: Least error over the epochs, of the averaged weights where the run has them, %, or
+            least of another metric in its unit; NaN if the run diverged or measured none.
         metrics: Numbers by short name.
         outcomes: Which of them the run measured; the others were given.
         labels: Text by name: optimizer, model, ...
@@ -90,7 +90,9 @@ def row_of(point: Mapping[str, Any], record: Record | None, metric: str = "error
     return Row(
         index=point["index"],
         status=status,
-        error=run_error(measured, metric) if status == "done" else math.nan,
+        error=run_error(measured, metric) / _UNITS.get(metric, 1.0)
+        if status == "done"
+        else math.nan,
         metrics=metrics,
         outcomes=tuple(n for n in metrics if n not in given and (n in measured or n in _OUTCOMES)),
         labels={name: _label(value) for name, value in values.items() if isinstance(value, str)},
