@@ -77,6 +77,17 @@ def test_suggestions_keep_to_the_constraints_and_are_all_different(tmp_path):
     ]
 
 
+def test_no_two_points_are_alike_and_all_are_multiples(tmp_path):
+    space = Space(
+        "few",
+        parameters={"lr": FloatRange(0.5, 1.5, "uniform", 0.5), "wd": Value((1e-4,))},
+    )
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    list(run_study(tmp_path, study_of(3, space=space), study))
+    rates = sorted(read_point(tmp_path, i)["parameters"]["lr"] for i in range(3))
+    assert rates == [0.5, 1.0, 1.5]
+
+
 def test_distributions_have_the_support_of_the_samplers():
     def of(sampler):
         (found,) = distributions("x", sampler).values()

@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from eyespot.design.samplers import FloatRange, Value
@@ -25,8 +26,10 @@ SPACE = Space(
 )
 
 
-def finished(folder, count=12, *, name="s", error=lambda p: 100 * p["lr"]):
-    space = Space(name, SPACE.about, parameters=SPACE.parameters)
+def finished(
+    folder, count=12, *, name="s", error=lambda p: 100 * p["lr"], parameters=SPACE.parameters
+):
+    space = Space(name, SPACE.about, parameters=parameters)
     points = prepare(folder, Sweep(space, 1, count, Target("callable", "m:f")))
     for point in points:
         metrics = {"error": error(point.parameters), "seconds_taken": 2.0 + point.index}
@@ -112,27 +115,24 @@ def test_runs_outside_a_range_are_left_out(tmp_path):
 
 
 def test_groups_are_matched_by_a_number(tmp_path):
-    """The error is 100 lr; one group is cut to low rates, and matching undoes the advantage."""
-    (tmp_path / "all").mkdir()
-    (tmp_path / "low").mkdir()
-    finished(tmp_path / "all", 64, name="all")
-    points = finished(
-        tmp_path / "low",
-        64,
-        name="low",
-        error=lambda p: 100 * p["lr"] if p["lr"] < 0.3 else math.nan,
+    """The error is 100 lr; one group has higher rates, and matching undoes the difference."""
+    folders = [tmp_path / "wide", tmp_path / "high"]
+    for folder, low in zip(folders, (0.01, 0.1), strict=True):
+        folder.mkdir()
+        rates = FloatRange(low, 1.0, "log_uniform", 1e-10)
+        finished(folder, 150, name=folder.name, parameters=SPACE.parameters | {"lr": rates})
+    plain, matched = (
+        [group["edf"] for group in summarize(folders, match=match)["groups"]]
+        for match in (None, "lr")
     )
-    folders = [tmp_path / "all", tmp_path / "low"]
-    plain = [g["edf"]["mean"] for g in summarize(folders, keep={"lr": (0.0, 0.29)})["groups"]]
-    assert plain[0] == pytest.approx(plain[1])
-    data = summarize(folders, match="lr")
-    for group in data["groups"]:
-        edf = group["edf"]
-        assert edf["fractions"] == sorted(edf["fractions"])
-        assert edf["low"] <= edf["high"]
-    assert data["groups"][0]["edf"]["fractions"][-1] == pytest.approx(1.0)
-    share = sum(p.parameters["lr"] >= 0.3 for p in points) / 64
-    assert data["groups"][1]["edf"]["fractions"][-1] == pytest.approx(1 - share, abs=0.02)
+    assert plain[1]["mean"] - plain[0]["mean"] > 12
+    assert abs(matched[1]["mean"] - matched[0]["mean"]) < 2
+    for edf in matched:
+        assert edf["fractions"][-1] == pytest.approx(1.0)
+        assert all(low <= high for low, high in zip(edf["low"], edf["high"], strict=True))
+    middle = [np.interp(30.0, edf["at"], edf["high"]) for edf in matched]
+    unweighed = [np.interp(30.0, edf["at"], edf["high"]) for edf in plain]
+    assert abs(middle[0] - middle[1]) < 0.1 < abs(unweighed[0] - unweighed[1])
     with pytest.raises(ValueError, match="need two or more groups to match by lr, got 1"):
         summarize(folders[:1], match="lr")
     with pytest.raises(ValueError, match="unknown number of these runs 'flops'"):
