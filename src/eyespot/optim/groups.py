@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-"""Modules whose gain and bias count as a norm's: batch (also synchronised), instance, layer, group, RMS."""
+"""Modules whose gain and bias are a norm's; the first stands for all batch and instance norms."""
 
 
 def groups_by_name(
