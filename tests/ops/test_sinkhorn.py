@@ -127,16 +127,36 @@ def test_log_space_reaches_every_prototype_in_float32():
     assert_close(codes.double().numpy(), expected, rtol=0, atol=1e-4)
 
 
-def test_vissl_adds_its_constant_to_codes_that_sum_to_one():
-    scores = np.array([[10.0, 9.9, -10.0], [9.8, 10.0, -10.0]], dtype=np.float32)
-    q = np.exp((scores - scores.max()).astype(np.float64) / 0.05)
-    q[:, 2] = 0  # what float32 makes of exp(-400)
-    q = q / q.sum() + 1e-12
-    for _ in range(2):
-        q *= 1 / 3 / q.sum(axis=0)
-        q /= 2 * q.sum(axis=1, keepdims=True)
+def vissl_by_hand(scores: np.ndarray, epsilon: float, iters: int) -> np.ndarray:
+    """The guards as they are described, on prototypes x samples in float32."""
+    q = np.exp((scores - scores.max()).T / np.float32(epsilon))  # [K, B]
+    protos, batch = q.shape
+    q /= q.sum()
+    for _ in range(iters):
+        sums = q.sum(axis=1)
+        if (sums == 0).any():
+            q += np.float32(1e-12)
+            sums = q.sum(axis=1)
+        with np.errstate(over="ignore"):
+            factors = np.float32(1 / protos) / sums
+        factors[np.isinf(factors)] = factors[np.isfinite(factors)].max()
+        q *= factors[:, None]
+        q /= q.sum(axis=0) * np.float32(batch)
+    return (q / q.sum(axis=0)).T
+
+
+# Scores at which exp(scores / 0.05) next to the greatest one, exp(10 / 0.05), is nothing at all,
+# too small for a finite factor, or about the constant that the first guard adds.
+NOTHING, DENORMAL, CONSTANT = -10.0, 10 - 96.6 * 0.05, 10 - 27.6 * 0.05
+
+
+@pytest.mark.parametrize("third", [NOTHING, DENORMAL, CONSTANT])
+@pytest.mark.parametrize("second", [NOTHING, CONSTANT])
+def test_vissls_guards_are_its_own(second, third):
+    scores = np.array([[10.0, 9.9, third], [9.8, second, third]], dtype=np.float32)
     codes = sinkhorn(torch.tensor(scores), epsilon=0.05, iters=2, method="vissl")
-    assert_close(codes.double().numpy(), q * 2, rtol=1e-4, atol=0)
+    expected = vissl_by_hand(scores, 0.05, 2)
+    assert_close(codes.numpy(), expected, rtol=1e-2 if third == DENORMAL else 1e-4, atol=0)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -93,6 +93,19 @@ def test_a_first_step_is_as_long_as_trust_says():
     assert_close((weight.detach() - before).norm(), 2.0 * 0.001 * before.norm())
 
 
+def test_clipping_never_raises_the_learning_rate():
+    weight = nn.Parameter(torch.tensor([3.0, 4.0], dtype=torch.float64))
+    weight.grad = torch.tensor([0.006, 0.008], dtype=torch.float64)
+    group = {"params": [weight], "weight_decay": 0.1, "lr": 0.01}
+    # |w| = 5, |g| = 0.01: the own rate 0.02 * 5 / 0.51 is 19.6 times lr, so lr it is.
+    larc_gradients_([group], trust_coefficient=0.02, clip=True)
+    assert_close(weight.grad, torch.tensor([0.306, 0.408], dtype=torch.float64))
+    # Once more from that gradient, at lr 10: 0.02 * 5 / (0.51 + 0.5) / 10.
+    larc_gradients_([group | {"lr": 10.0}], trust_coefficient=0.02, clip=True)
+    expected = torch.tensor([0.606, 0.808], dtype=torch.float64) * (0.01 / 1.01)
+    assert_close(weight.grad, expected, rtol=1e-6, atol=0)
+
+
 def test_groups_may_have_their_own_rate_and_a_resumed_run_goes_on_the_same():
     def run(resume: bool) -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)

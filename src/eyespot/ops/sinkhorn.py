@@ -122,9 +122,7 @@ def _in_log_space(logits: Tensor, totals: Tensor, iters: int, group: ProcessGrou
 
 def _guarded(logits: Tensor, totals: Tensor, iters: int, group: ProcessGroup | None) -> Tensor:
     codes = logits.sub_(all_reduce_max(logits.amax(), group)).exp_()  # [B, K]
-    local = torch.stack([codes.sum(), codes.new_tensor(len(codes))])
-    total, num_samples = all_reduce_sum(local, group)
-    codes /= total
+    codes /= all_reduce_sum(codes.sum(), group)
     for _ in range(iters):
         column_sums = all_reduce_sum(codes.sum(dim=0), group)  # [K]
         if (column_sums == 0).any():
@@ -132,5 +130,5 @@ def _guarded(logits: Tensor, totals: Tensor, iters: int, group: ProcessGroup | N
             column_sums = all_reduce_sum(codes.sum(dim=0), group)
         factors = totals / column_sums
         codes *= factors.where(factors.isfinite(), factors[factors.isfinite()].max())
-        codes /= codes.sum(dim=1, keepdim=True).mul_(num_samples)
-    return codes.div_(codes.sum(dim=1, keepdim=True)).float()
+        codes /= codes.sum(dim=1, keepdim=True)
+    return codes.float()
