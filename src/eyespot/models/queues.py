@@ -42,7 +42,8 @@ class SwAVQueue(nn.Module):
     starts at zero, the newest samples come first, and it is used once it is full.
 
     Every process has its own samples, so the state's name contains the rank: a distributed
-    checkpoint then keeps all of them. It resumes with the same number of processes.
+    checkpoint then keeps all of them, and resumes with the same number of processes. Make the
+    queue after the process group.
 
     Args:
         num_coded: A.

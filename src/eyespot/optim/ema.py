@@ -67,7 +67,8 @@ def pycls_alpha(alpha: float, *, batch_size: int, epochs: int, period: int) -> f
 
 def _move_(averages: list[Tensor], news: list[Tensor], alpha: float) -> None:
     floats = [i for i, average in enumerate(averages) if average.is_floating_point()]
-    torch._foreach_lerp_([averages[i] for i in floats], [news[i] for i in floats], alpha)
+    if floats:
+        torch._foreach_lerp_([averages[i] for i in floats], [news[i] for i in floats], alpha)
     for average, new in zip(averages, news, strict=True):
         if not average.is_floating_point():
             average.copy_(average + alpha * (new - average).double())

@@ -119,22 +119,26 @@ def larc_gradients_(
         eps: See `LARC`.
         clip: See `LARC`.
     """
-    used = [(p, group) for group in param_groups for p in group["params"] if p.grad is not None]
-    if not used:
+    used = [(group, [p for p in group["params"] if p.grad is not None]) for group in param_groups]
+    params = [p for _, of_group in used for p in of_group]
+    if not params:
         return
-    params = [_local(p) for p, _ in used]
-    grads = [_local(p.grad) for p, _ in used]
-    norms = _norms([p for p, _ in used] + [p.grad for p, _ in used])
+
+    def of_each(key: str) -> Tensor:  # filled on the device: a copy would wait for the backward
+        return torch.cat([norms.new_full((len(of_group),), g[key]) for g, of_group in used])
+
+    norms = _norms(params + [p.grad for p in params])
     param_norms, grad_norms = norms.chunk(2)  # [tensors]
-    decays = norms.new_tensor([group["weight_decay"] for _, group in used])
+    decays = of_each("weight_decay")
     rates = trust_coefficient * param_norms / (grad_norms + decays * param_norms + eps)
     if clip:
-        rates = (rates / norms.new_tensor([group["lr"] for _, group in used])).clamp_(max=1)
+        rates = (rates / of_each("lr")).clamp_(max=1)
     scaled = (param_norms != 0) & (grad_norms != 0)
     rates = rates.where(scaled, 1.0)
     decays = (rates * decays).where(scaled, 0.0)
+    grads = [_local(p.grad) for p in params]
     torch._foreach_mul_(grads, rates.unbind())
-    torch._foreach_addcmul_(grads, params, decays.unbind())
+    torch._foreach_addcmul_(grads, [_local(p) for p in params], decays.unbind())
 
 
 def _norms(tensors: list[Tensor]) -> Tensor:
@@ -143,11 +147,13 @@ def _norms(tensors: list[Tensor]) -> Tensor:
     Tensors sharded over the same processes share one all-reduce.
     """
     dtype = torch.promote_types(tensors[0].dtype, torch.float32)
-    norms = torch.stack(torch._foreach_norm([_local(t) for t in tensors], 2, dtype=dtype))
+    norms = list(torch._foreach_norm([_local(t) for t in tensors], 2, dtype=dtype))
     for group, places in _shards(tensors).items():
-        squares = all_reduce_sum(norms[places].square(), group)
-        norms[places] = squares.sqrt()
-    return norms
+        squares = torch.stack([norms[place] for place in places]).square()
+        whole = all_reduce_sum(squares, group).sqrt()
+        for place, norm in zip(places, whole.unbind(), strict=True):
+            norms[place] = norm
+    return torch.stack(norms)
 
 
 def _shards(tensors: list[Tensor]) -> dict[ProcessGroup, list[int]]:
