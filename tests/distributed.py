@@ -53,7 +53,7 @@ def _one_rank(
         torch.save(function(*args), f"{folder}/{rank}.pt")
         torch_dist.barrier()
         torch_dist.destroy_process_group()
-    except Exception:
+    except BaseException:
         Path(folder, f"{rank}.txt").write_text(traceback.format_exc())
         raise
 

@@ -1,6 +1,8 @@
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
@@ -74,7 +76,7 @@ def test_a_tensor_without_gradient_keeps_its_weights_and_its_momentum():
     optimizer = LARC([weight], lr=1.0, weight_decay=0.1)
     optimizer.step()
     assert weight.tolist() == [1.0] * 3
-    assert not optimizer.state
+    assert not optimizer.state[weight]["momentum_buffer"].any()
     weight.grad = torch.ones(3)
     optimizer.step()
     before, velocity = weight.detach().clone(), optimizer.state[weight]["momentum_buffer"].clone()
@@ -196,6 +198,46 @@ def test_sharded_equals_unsharded(function, world_size):
     for result in run_ranks(function, world_size=world_size):
         for name, value in expected.items():
             assert_close(result[name], value, rtol=1e-10, atol=1e-12, msg=name)
+
+
+def resume(folder: str, saved_after: int) -> list[tuple[Tensor, Tensor]]:
+    """Four steps straight and through a checkpoint; the last layer is frozen in the first two."""
+
+    def make() -> tuple[nn.Module, LARC]:
+        model = network()
+        fully_shard(model, mesh=init_device_mesh("cpu", (dist.world_size(),)))
+        return model, LARC(model.parameters(), lr=0.5, weight_decay=1e-2)
+
+    def go_on(model: nn.Module, optimizer: LARC, first: int, last: int) -> None:
+        for step in range(first, last):
+            optimizer.zero_grad(set_to_none=True)
+            model(rows()).square().mean().backward()
+            if step < 2:
+                model[4].weight.grad = None
+            optimizer.step()
+
+    straight, optimizer = make()
+    go_on(straight, optimizer, 0, saved_after)
+    dcp.save(
+        dict(zip("ws", get_state_dict(straight, optimizer), strict=True)), checkpoint_id=folder
+    )
+    go_on(straight, optimizer, saved_after, 4)
+    resumed, optimizer = make()
+    state = dict(zip("ws", get_state_dict(resumed, optimizer), strict=True))
+    dcp.load(state, checkpoint_id=folder)
+    set_state_dict(resumed, optimizer, model_state_dict=state["w"], optim_state_dict=state["s"])
+    go_on(resumed, optimizer, saved_after, 4)
+    pairs = zip(straight.parameters(), resumed.parameters(), strict=True)
+    return [(a.full_tensor().detach(), b.full_tensor().detach()) for a, b in pairs]
+
+
+@pytest.mark.parametrize("saved_after", [1, 3])
+def test_a_sharded_run_resumes_from_a_checkpoint_also_while_tensors_are_frozen(
+    tmp_path, saved_after
+):
+    for pairs in run_ranks(resume, str(tmp_path), saved_after):
+        for straight, resumed in pairs:
+            assert torch.equal(straight, resumed)
 
 
 def scale_cut_on_two_axes() -> tuple[Tensor, bool]:

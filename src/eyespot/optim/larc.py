@@ -85,12 +85,12 @@ class LARC(Optimizer):
             clip=self.clip,
         )
         for group in self.param_groups:
+            for p in group["params"]:  # frozen ones too: a checkpoint expects them all
+                if p.requires_grad and "momentum_buffer" not in self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
-            for p in params:
-                if "momentum_buffer" not in self.state[p]:
-                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
             velocities = [_local(self.state[p]["momentum_buffer"]) for p in params]
             torch._foreach_mul_(velocities, group["momentum"])
             torch._foreach_add_(velocities, [_local(p.grad) for p in params])
