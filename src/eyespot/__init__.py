@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from eyespot.design.by_name import complexity as complexity
+    from eyespot.design.by_name import scale as scale
     from eyespot.design.zoo import list_models as list_models
     from eyespot.models.build import create_model as create_model
 
@@ -17,6 +18,7 @@ _HOMES = {
     "complexity": "eyespot.design.by_name",
     "create_model": "eyespot.models.build",
     "list_models": "eyespot.design.zoo",
+    "scale": "eyespot.design.by_name",
 }
 
 __all__ = sorted(_HOMES)

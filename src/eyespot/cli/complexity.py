@@ -8,10 +8,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from eyespot.cli.quantities import short
 from eyespot.design.by_name import to_spec
 from eyespot.design.complexity import complexity as count
 from eyespot.design.complexity import complexity_tree
+from eyespot.design.quantities import short
 
 _COLUMNS = ("model", "input_size", "params", "flops", "acts")
 

@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from eyespot.cli.quantities import count, short
-from eyespot.design.budget import Budget, Fit, fit_budget
-from eyespot.design.by_name import to_spec
-from eyespot.design.complexity import complexity
+from eyespot.design.budget import Fit, fit_budget
+from eyespot.design.by_name import count_budgets, to_spec
+from eyespot.design.quantities import short
 from eyespot.design.scaling import ScaleReport, scale_with_report
 from eyespot.design.spec_files import spec_to_dict, write_spec
 from eyespot.design.specs import Spec, ViTSpec
@@ -38,7 +37,7 @@ def scale(
         as_json: Print JSON.
     """
     spec = to_spec(name)
-    budgets = _count_budgets(flops=flops, params=params, acts=acts)
+    budgets = count_budgets(flops=flops, params=params, acts=acts)
     if (factor is None) == (not budgets):
         raise ValueError("need --factor, or one or more budgets (--flops, ...), and not both")
     if budgets:
@@ -56,13 +55,6 @@ def scale(
         _print_report(name, spec, scaled, report, fit)
         if out is not None:
             print(f"written: {out}")
-
-
-def _count_budgets(**limits: str | None) -> list[Budget]:
-    def budget(name: str, text: str) -> Budget:
-        return Budget(name, count(text, name), lambda spec: getattr(complexity(spec), name))
-
-    return [budget(name, text) for name, text in limits.items() if text is not None]
 
 
 def _as_data(scaled: Spec, report: ScaleReport, fit: Fit | None) -> dict[str, Any]:

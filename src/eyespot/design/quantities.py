@@ -6,8 +6,8 @@ _SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 _NUMBER = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([kmgbt]?)f?", re.IGNORECASE)
 
 
-def count(text: str, what: str) -> float:
-    """Read a positive count such as "4G", "1.6GF", "50M" or "4e9".
+def parse_count(text: str | float, what: str) -> float:
+    """Read a positive count: a number, or text such as "4G", "1.6GF", "50M" or "4e9".
 
     Args:
         text: The number with an optional k, M, G (or B) or T.
@@ -16,6 +16,8 @@ def count(text: str, what: str) -> float:
     Raises:
         ValueError: If it is no positive number.
     """
+    if isinstance(text, int | float):
+        text = repr(text)
     match = _NUMBER.fullmatch(text.strip())
     value = float(match[1]) * _SUFFIX[match[2].lower()] if match else 0.0
     if value <= 0:
