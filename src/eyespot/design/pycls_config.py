@@ -228,7 +228,7 @@ def _stem_and_block(section: Section, name: str) -> tuple[AnyNetStem, AnyNetBloc
     return cast(AnyNetStem, stem), cast(AnyNetBlock, block)
 
 
-def _common(sections: Mapping[str, Section]) -> dict[str, int]:
+def _common(sections: Mapping[str, Section]) -> dict[str, Any]:
     """Return what every kind of spec takes from the config."""
     return {
         "num_classes": sections["MODEL"]["NUM_CLASSES"],

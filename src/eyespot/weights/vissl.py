@@ -164,7 +164,7 @@ def _split(flat: Tensor, base: str, info: Mapping[str, Any], name: str) -> dict[
     return {
         _join(base, _clean(parameter)): piece.view(tuple(shape))
         for parameter, piece, shape in zip(
-            info["names"], flat.split(sizes), info["shapes"], strict=True
+            info["names"], torch.split(flat, sizes), info["shapes"], strict=True
         )
     }
 
