@@ -15,6 +15,7 @@ SUMMARIES = {
     "models": "list the named networks",
     "complexity": "count params, flops and activations; measure time and memory",
     "scale": "scale a network by a factor, or to a budget",
+    "weights": "list, fetch, convert and check published weights",
 }
 
 
