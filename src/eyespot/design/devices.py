@@ -21,9 +21,10 @@ class Efficiency:
     other convolutions are slower there (`odd`), and groups under 8 run on the plain units.
 
     Attributes:
-        plain: Part of the float32 rate that dense convolutions and linear layers reach; it can
-            equal 1, because Winograd's algorithm needs fewer operations than it is credited with.
+        plain_conv: Part of the float32 rate that dense convolutions reach; it can equal 1,
+            because Winograd's algorithm needs fewer operations than it is credited with.
         plain_tile: Tile of convolutions on the plain units, channels.
+        plain_linear: Part of the float32 rate that linear layers and attention reach.
         conv: Part of the rate of the matrix units that dense convolutions reach.
         conv_tile: Tile of convolutions on the matrix units, channels.
         linear: Part of the rate of the matrix units that linear layers and attention reach.
@@ -31,8 +32,9 @@ class Efficiency:
         bandwidth: Part of the memory bandwidth.
     """
 
-    plain: float
+    plain_conv: float
     plain_tile: int
+    plain_linear: float
     conv: float
     conv_tile: int
     linear: float
@@ -40,17 +42,19 @@ class Efficiency:
     bandwidth: float
 
 
-# Set once on published rows: plain and bandwidth on the inference and training times of pycls'
-# model zoo (float32, PyTorch 1.6), conv and linear on the minutes per epoch of Early Convolutions
-# (float16). That cuDNN 7 leaves the matrix units for odd widths is documented by NVIDIA.
-VOLTA_2020 = Efficiency(1.0, 8, 0.3, 192, 0.3, 0.0, 0.45)
+# Set once on published rows: the plain parts and bandwidth on the inference and training times of
+# pycls' model zoo (float32, PyTorch 1.6), conv and linear on the minutes per epoch of Early
+# Convolutions (float16). NVIDIA's guides of that time ask for channel counts divisible by 8; that
+# odd ones leave the matrix units altogether is assumed since SEER's widest network was seen to run
+# at the plain rate.
+VOLTA_2020 = Efficiency(1.0, 8, 1.0, 0.3, 192, 0.3, 0.0, 0.45)
 # Set once on the timm project's inference results on an RTX 4090 (float16, torch 2.4).
-ADA_2024 = Efficiency(1.0, 2, 0.66, 24, 1.0, 0.45, 0.82)
+ADA_2024 = Efficiency(1.0, 2, 1.0, 0.66, 24, 1.0, 0.45, 0.82)
 # Set once on our own measurements of 14 networks on an H100 (bfloat16, channels-last, torch 2.11);
 # assumed of A100 and H200.
-HOPPER_2026 = Efficiency(1.0, 2, 0.26, 22, 0.73, 0.46, 0.54)
+HOPPER_2026 = Efficiency(1.0, 2, 1.0, 0.26, 22, 0.73, 0.46, 0.54)
 # Set once on our own measurements on one core of an AMD EPYC (Zen 5) with oneDNN, torch 2.13.
-CPU_2026 = Efficiency(0.8, 16, 0.5, 16, 0.5, 1.0, 0.6)
+CPU_2026 = Efficiency(0.5, 8, 0.38, 0.3, 8, 0.4, 1.0, 0.5)
 
 
 @dataclass(frozen=True, slots=True)

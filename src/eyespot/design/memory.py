@@ -13,6 +13,8 @@ from eyespot.design.layers import Kept, Layer, Unit
 from eyespot.design.training import Training, passes
 
 _STATE_BYTES = {"sgd": 4, "larc": 4, "adamw": 8}
+# Copies of all gradients that an update makes while it runs, as torch's foreach kernels do.
+_SCRATCH = {"sgd": 1, "larc": 0, "adamw": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +184,4 @@ def _moments(
             )
             gradients[unit.name] = -(-4 * unit.params // share)
     total = sum(gradients.values())
-    return [*moments, (0, total, total)]
+    return [*moments, (0, total, _SCRATCH[training.optimizer] * total)]

@@ -40,9 +40,9 @@ _TRAFFIC: dict[Kind, _Traffic] = {
     "cast": _Traffic(1, 1, 1, 1),
     "copy": _Traffic(1, 1, 0, 0),
 }
-# Passes over float32 weights that an update makes, unfused: reads and writes of weight, gradient,
+# Passes over float32 weights that an update makes, unfused: reads and writes of weights, gradients,
 # state and temporaries; LARC adds two norms.
-_UPDATE_PASSES = {"sgd": 11, "larc": 16, "adamw": 18}
+_UPDATE_PASSES = {"sgd": 11, "larc": 15, "adamw": 20}
 _EMA_PASSES = 3
 
 
@@ -168,14 +168,16 @@ def layer_time(
 def matrix_rate(layer: Layer, training: Training, device: Device) -> float:
     """Return the operations a second that a matrix layer is assumed to reach."""
     assumed, group = device.efficiency, layer.group_width
-    plain = device.rates["float32"] * assumed.plain
+    plain = device.rates["float32"]
     if layer.kind != "conv":
-        return device.rates[training.dtype] * assumed.linear if training.mixed else plain
+        if training.mixed:
+            return device.rates[training.dtype] * assumed.linear
+        return plain * assumed.plain_linear
     units = device.rates[training.dtype] if training.mixed else device.rates.get("tf32", 0.0)
     part = 1.0 if group % 8 == 0 else assumed.odd
     if units and part and group >= 8:
         return units * assumed.conv * part * min(1.0, group / assumed.conv_tile)
-    return plain * min(1.0, group / assumed.plain_tile)
+    return plain * assumed.plain_conv * min(1.0, group / assumed.plain_tile)
 
 
 def communication_time(training: Training, params: int, device: Device) -> float:

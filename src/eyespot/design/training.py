@@ -63,10 +63,11 @@ class Training:
     def __post_init__(self) -> None:
         if self.num_devices < 1:
             raise ValueError(f"need 1 device or more, got {self.num_devices}")
-        if self.batch < 1 or self.batch % self.num_devices:
+        if self.batch < 1:
+            raise ValueError(f"need a batch of 1 image or more, got {self.batch}")
+        if self.batch % self.num_devices:
             raise ValueError(
-                f"need a batch above 0 that {self.num_devices} devices can share evenly, "
-                f"got {self.batch}"
+                f"need a batch that {self.num_devices} devices can share evenly, got {self.batch}"
             )
         for kind, got, known in (
             ("dtype", self.dtype, DTYPES),
