@@ -5,13 +5,12 @@ dataclass. An unknown or missing field is an error that names it.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from eyespot.design.files import write_whole
 from eyespot.design.specs import AnyNetSpec, EffNetSpec, Spec, ViTSpec, ViTStem
 from eyespot.errors import unknown_name
 
@@ -66,19 +65,7 @@ def read_spec(path: Path) -> Spec:
 
 def write_spec(spec: Spec, path: Path) -> None:
     """Write a spec file whole or not at all."""
-    path = Path(path)
-    text = json.dumps(spec_to_dict(spec), indent=2) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_whole(path, json.dumps(spec_to_dict(spec), indent=2) + "\n")
 
 
 def _short(value: object) -> str:

@@ -1,0 +1,1 @@
+"""What a run found, drawn: plots and pages."""

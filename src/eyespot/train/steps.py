@@ -1,0 +1,99 @@
+"""One iteration of a network on noise: inference, or a whole training step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from eyespot.design.devices import DTYPES, DType
+from eyespot.design.latency import MODES, Mode
+from eyespot.design.specs import Spec
+from eyespot.errors import unknown_name
+from eyespot.models.build import build
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a network is run.
+
+    Args:
+        device: Where.
+        mode: "infer": forward pass in evaluation mode; "train": forward and backward pass on soft
+            labels and an update by SGD with momentum.
+        dtype: "float32", or a 16-bit type under autocast with float32 weights.
+        channels_last: Memory layout of images and convolutions.
+        compiled: Through torch.compile.
+    """
+
+    device: torch.device
+    mode: Mode = "infer"
+    dtype: DType = "float32"
+    channels_last: bool = False
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(unknown_name("mode", self.mode, MODES))
+        if self.dtype not in DTYPES:
+            raise ValueError(unknown_name("dtype", self.dtype, DTYPES))
+
+
+def make_step(
+    spec: Spec, settings: Settings, *, batch: int, image_size: int | None = None
+) -> Callable[[], object]:
+    """Build a network and its inputs; the call returned runs one iteration.
+
+    Args:
+        spec: The network.
+        settings: How to run it.
+        batch: Images an iteration.
+        image_size: Side of the images, px; the spec's own when not given.
+
+    Raises:
+        ValueError: If the network cannot take images of that size.
+    """
+    size = image_size or spec.image_size
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(batch, spec.in_chans, size, size, generator=generator)
+    images = images.to(settings.device, memory_format=layout)
+    model = build(replace(spec, image_size=size)).to(settings.device)
+    model = model.to(memory_format=layout)  # type: ignore[call-overload]
+    model.train(settings.mode == "train")
+    run: Callable[[Tensor], Tensor] = torch.compile(model) if settings.compiled else model
+    if settings.mode == "infer":
+        return lambda: _infer(run, images, settings)
+    outputs = spec.num_classes or model.num_features
+    labels = torch.full((batch, outputs), 1 / outputs, device=settings.device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-5)
+    return lambda: _train(run, images, labels, optimizer, settings)
+
+
+def _autocast(settings: Settings) -> torch.autocast:
+    return torch.autocast(
+        settings.device.type,
+        getattr(torch, settings.dtype) if settings.dtype != "float32" else torch.bfloat16,
+        enabled=settings.dtype != "float32",
+    )
+
+
+@torch.no_grad()
+def _infer(model: Callable[[Tensor], Tensor], images: Tensor, settings: Settings) -> None:
+    with _autocast(settings):
+        model(images)
+
+
+def _train(
+    model: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    optimizer: torch.optim.Optimizer,
+    settings: Settings,
+) -> None:
+    with _autocast(settings):
+        loss = F.cross_entropy(model(images), labels)
+    torch.autograd.backward(loss)
+    optimizer.step()
+    optimizer.zero_grad()
