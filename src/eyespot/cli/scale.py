@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from eyespot.cli.predicted import latency_budget, memory_budget
 from eyespot.design.budget import Fit, fit_budget
 from eyespot.design.by_name import count_budgets, to_spec
 from eyespot.design.quantities import short
@@ -20,6 +21,10 @@ def scale(
     flops: str | None = None,
     params: str | None = None,
     acts: str | None = None,
+    latency_ms: float | None = None,
+    memory_gb: float | None = None,
+    batch: int = 1,
+    calibration: Path | None = None,
     strategy: str = "dWr",
     out: Path | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
@@ -32,12 +37,20 @@ def scale(
         flops: At most so many multiply-adds, such as 4G.
         params: At most so many parameters, such as 20M.
         acts: At most so many activations, such as 15M.
+        latency_ms: At most so many milliseconds a batch, as `eyespot calibrate` measured this device.
+        memory_gb: At most so many gigabytes (1e9 bytes) to train with SGD in bfloat16 on one device.
+        batch: Images a batch, for latency and memory.
+        calibration: The calibration.json of another device or setting, for latency.
         strategy: d, w, r, dw, dr, wr, dwr, dWr, a type string such as d1_w8_g8_r1, or alpha=0.8.
         out: Write the scaled network here as a spec.json.
         as_json: Print JSON.
     """
     spec = to_spec(name)
     budgets = count_budgets(flops=flops, params=params, acts=acts)
+    if latency_ms is not None:
+        budgets.append(latency_budget(latency_ms, calibration, batch))
+    if memory_gb is not None:
+        budgets.append(memory_budget(memory_gb, batch))
     if (factor is None) == (not budgets):
         raise ValueError("need --factor, or one or more budgets (--flops, ...), and not both")
     if budgets:
