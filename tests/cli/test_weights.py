@@ -1,11 +1,16 @@
 """`eyespot weights` as a user types it."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+import eyespot
 from eyespot.cli import main
 from eyespot.design.spec_files import read_spec, spec_from_dict, write_spec
 from eyespot.models.build import build
@@ -52,6 +57,16 @@ def test_list(capsys):
     assert rows[18]["metrics"]["top1_error_percent"] == 20.64
     assert rows[18]["sha256"] is None
     assert "got 'nothing'" in fails(capsys, "list", "nothing")
+
+
+def test_list_and_help_load_no_torch():
+    code = "import sys; from eyespot.cli import main; main(['weights', 'list', 'seer'])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"],
+        capture_output=True, text=True, check=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(eyespot.__file__).parents[1])},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "False"
 
 
 def test_pull(capsys, tmp_path, monkeypatch, zoo_file):

@@ -221,5 +221,5 @@ def test_a_yaml_list_is_no_config(tmp_path):
 def test_a_conv_stem_that_does_not_fit_is_refused():
     stem = {"C_STEM_KERNELS": [3, 1], "C_STEM_STRIDES": [8, 1], "C_STEM_DIMS": [24, 768]}
     config = {"MODEL": {"TYPE": "vit"}, "VIT": {"STEM_TYPE": "conv", **stem}}
-    with pytest.raises(ValueError, match="kernel 3 with stride 8|stride of 8 for 16"):
+    with pytest.raises(ValueError, match="kernel 3 with stride 8"):
         from_pycls_config(config)

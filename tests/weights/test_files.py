@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import contextlib
 import os
 import pickle
 import struct
@@ -243,10 +244,8 @@ def test_damage_is_refused_or_harmless(tmp_path_factory, data, kind):
         else:
             del content[place : place + data.draw(st.integers(1, 16))]
     path.write_bytes(content)
-    try:
+    with contextlib.suppress(WeightsError):  # and nothing else
         read_file(path)
-    except WeightsError as error:
-        assert str(path) in str(error)
 
 
 def write_shards(folder, **changes):

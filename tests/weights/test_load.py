@@ -278,7 +278,7 @@ def test_what_is_no_state_dict_is_refused(tree, sentence):
 @pytest.mark.parametrize("option", [{"channel_order": "brg"}, {"head": "lose"}])
 def test_a_stray_option_is_refused(option):
     # the type check of the test run may see it first
-    with pytest.raises((ValueError, TypeError), match="brg|lose"):
+    with pytest.raises((ValueError, TypeError), match=r"brg|lose"):
         load_weights(build(REGNETX), distinct(REGNETX).state_dict(), **option)
 
 

@@ -182,7 +182,7 @@ def test_shards_that_do_not_add_up_are_refused(tmp_path):
     with pytest.raises(WeightsError, match=r"need \d+ values in the shards of .*, got \d+"):
         load_weights(target, file)
     one.unlink()
-    with pytest.raises(WeightsError, match="missing .*shard1"):
+    with pytest.raises(WeightsError, match=r"missing .*shard1"):
         load_weights(target, write_list(file))
     torch.save({"type": "shard", "classy_state_dict": {"base_model": {"model": {}}}}, one)
     with pytest.raises(WeightsError, match="parts do not fit together"):
@@ -236,5 +236,5 @@ def test_slices_outside_the_folder_are_not_read(tmp_path):
 
 @pytest.mark.parametrize("tree", [{"classy_state_dict": {}}, {"type": "consolidated"}])
 def test_what_has_no_base_model_is_refused(tree):
-    with pytest.raises(WeightsError, match="classy_state_dict.base_model.model"):
+    with pytest.raises(WeightsError, match=r"classy_state_dict\.base_model\.model"):
         load_weights(build(REGNETY), tree)

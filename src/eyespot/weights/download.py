@@ -1,5 +1,6 @@
 """Fetch a published file: resumed after a break, checked, and there whole or not at all."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -73,9 +74,14 @@ def download(
     if total and total - done > free:
         raise OSError(f"need {total - done} bytes of disk for {out}, got {free} free")
     with response, part.open("r+b" if done else "wb") as file:
-        digest, size = _receive(response, file, done, total, max_bytes, progress)
+        digest, size = _receive(response, file, done, max_bytes, total, progress)
         file.flush()
         os.fsync(file.fileno())
+    if size > max_bytes:
+        part.unlink()
+        raise WeightsError(
+            f"need at most {max_bytes} bytes from {url}, got more; allow more if you meant this one"
+        )
     if total is not None and size != total:
         raise OSError(
             f"need {total} bytes from {url}, got {size} before the connection ended; run it again "
@@ -88,6 +94,8 @@ def download(
             "file and was deleted"
         )
     os.replace(part, out)
+    for stale in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
+        stale.unlink()
     return Download(size, digest, done)
 
 
@@ -123,20 +131,21 @@ def _receive(
     response: HTTPResponse,
     file: BinaryIO,
     done: int,
-    total: int | None,
     max_bytes: int,
+    total: int | None,
     progress: Progress,
 ) -> tuple[str, int]:
-    """Append what the server sends to what is there; return the whole's checksum and size."""
+    """Append what the server sends to what is there; return the whole's checksum and size.
+
+    Stops one piece above `max_bytes`.
+    """
     digest = hashlib.sha256()
     while file.tell() < done:
         digest.update(file.read(min(_CHUNK, done - file.tell())))
     size = done
     try:
-        while chunk := response.read(_CHUNK):
+        while size <= max_bytes and (chunk := response.read(_CHUNK)):
             size += len(chunk)
-            if size > max_bytes:
-                raise WeightsError(f"need at most {max_bytes} bytes, got more; the file was cut")
             file.write(chunk)
             digest.update(chunk)
             progress(size, total)
