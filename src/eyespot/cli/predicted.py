@@ -70,7 +70,7 @@ def measured(
             count = search_batch(
                 spec, device=where, mode=mode, dtype=kind, channels_last=channels_last,
                 compiled=compiled, image_size=image_size,
-            ).batch  # fmt: skip
+            ).best.batch  # fmt: skip
         yield measure(
             spec, device=where, batch=count, mode=mode, dtype=kind, channels_last=channels_last,
             compiled=compiled, image_size=image_size, with_memory=True,

@@ -37,8 +37,8 @@ def scale(
         flops: At most so many multiply-adds, such as 4G.
         params: At most so many parameters, such as 20M.
         acts: At most so many activations, such as 15M.
-        latency_ms: At most so many milliseconds a batch, as `eyespot calibrate` measured this device.
-        memory_gb: At most so many gigabytes (1e9 bytes) to train with SGD in bfloat16 on one device.
+        latency_ms: At most so many milliseconds a batch, by `eyespot calibrate` on this device.
+        memory_gb: At most so many gigabytes (1e9 bytes) to train in bfloat16 with SGD.
         batch: Images a batch, for latency and memory.
         calibration: The calibration.json of another device or setting, for latency.
         strategy: d, w, r, dw, dr, wr, dwr, dWr, a type string such as d1_w8_g8_r1, or alpha=0.8.
