@@ -1,0 +1,1 @@
+"""Modules: blocks, whole networks and their heads."""
