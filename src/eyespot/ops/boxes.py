@@ -72,16 +72,16 @@ def box_area(boxes_xyxy: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n"]:
 
 
 def box_iou(
-    boxes_xyxy: Float[Tensor, "*b n 4"], others_xyxy: Float[Tensor, "*b m 4"]
-) -> Float[Tensor, "*b n m"]:
+    boxes_xyxy: Float[Tensor, "*#b n 4"], others_xyxy: Float[Tensor, "*#b m 4"]
+) -> Float[Tensor, "*_ n m"]:
     """Intersection over union of every box with every other box; 0 where the union is 0."""
     iou, _ = elementwise_iou_and_union(boxes_xyxy.unsqueeze(-2), others_xyxy.unsqueeze(-3))
     return iou
 
 
 def box_giou(
-    boxes_xyxy: Float[Tensor, "*b n 4"], others_xyxy: Float[Tensor, "*b m 4"]
-) -> Float[Tensor, "*b n m"]:
+    boxes_xyxy: Float[Tensor, "*#b n 4"], others_xyxy: Float[Tensor, "*#b m 4"]
+) -> Float[Tensor, "*_ n m"]:
     """Generalised IoU of every box with every other box, in -1..1; see `elementwise_giou`."""
     return elementwise_giou(boxes_xyxy.unsqueeze(-2), others_xyxy.unsqueeze(-3))
 
