@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from torch.testing import assert_close
 
-from eyespot.ops.matching import match_queries, matching_cost
+from eyespot.ops.matching import match_queries, matched, matching_cost
 from tests.reference import read_json
 
 CASES = read_json("mdetr_vectors.json")["matcher"]
@@ -59,9 +59,9 @@ def test_assignment_matches_reference(case, dtype):
     first = 0
     for image, (queries, targets) in enumerate(case["expected_indices"]):
         for layer in range(2):
-            mine = (matches.image == image) & (matches.layer == layer)
-            assert matches.query[mine].tolist() == queries
-            assert (matches.target[mine] - first).tolist() == targets
+            mine = matches.image[layer] == image
+            assert matches.query[layer, mine].tolist() == queries
+            assert (matches.target[layer, mine] - first).tolist() == targets
         first += counts[image]
 
 
@@ -72,8 +72,9 @@ def test_no_other_assignment_is_cheaper(seed, counts):
     cost = matching_cost(**problem)  # every image against every box
     firsts = [sum(counts[:i]) for i in range(len(counts))]
     for layer, (image, count) in itertools.product(range(2), enumerate(counts)):
-        mine = (matches.layer == layer) & (matches.image == image)
-        paid = cost[layer, image, matches.query[mine], matches.target[mine]].sum().item()
+        mine = matches.image[layer] == image
+        pairs = matches.query[layer, mine], matches.target[layer, mine]
+        paid = cost[layer, image][pairs].sum().item()
         table = cost[layer, image, :, firsts[image] : firsts[image] + count]
         wide = table if count <= 4 else table.T
         few = range(wide.shape[1])
@@ -106,3 +107,12 @@ def test_a_nan_is_refused_with_its_place():
 def test_counts_that_do_not_add_up_are_refused():
     with pytest.raises(ValueError, match=r"summing to 3 boxes, got \[1, 1\]"):
         match_queries(**random_problem(0, [1, 2]), num_targets=[1, 1])
+
+
+def test_matched_takes_each_layers_own_queries():
+    problem = random_problem(1, [2, 0, 3])
+    matches = match_queries(**problem, num_targets=[2, 0, 3])
+    values = problem["boxes_cxcywh"]
+    for layer, found in enumerate(matched(values, matches)):
+        pairs = zip(matches.image[layer].tolist(), matches.query[layer].tolist(), strict=True)
+        assert torch.equal(found, torch.stack([values[layer, i, q] for i, q in pairs]))

@@ -19,16 +19,21 @@ from eyespot.ops.boxes import box_giou, cxcywh_to_xyxy
 
 
 class Matches(NamedTuple):
-    """Matched pairs of a whole batch, sorted by layer, image and query.
+    """Matched pairs of a whole batch; every decoder layer has the same number P of them.
 
-    Pair i joins query `query[i]` of image `image[i]` in decoder layer `layer[i]` with row
-    `target[i]` of the boxes of all images.
+    In layer l, pair p joins query `query[l, p]` of image `image[l, p]` with row
+    `target[l, p]` of the boxes of all images. Pairs are sorted by image, then query.
     """
 
-    layer: Int[Tensor, "pairs"]
-    image: Int[Tensor, "pairs"]
-    query: Int[Tensor, "pairs"]
-    target: Int[Tensor, "pairs"]
+    image: Int[Tensor, "l p"]
+    query: Int[Tensor, "l p"]
+    target: Int[Tensor, "l p"]
+
+
+def matched(values: Float[Tensor, "l b q *c"], matches: Matches) -> Float[Tensor, "l p *c"]:
+    """Take the values of the matched queries."""
+    layer = torch.arange(len(values), device=values.device).unsqueeze(1)  # [L, 1]
+    return values[layer, matches.image, matches.query]
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -111,7 +116,7 @@ def match_queries(
         )
     rows = _padded_rows(counts)  # [B, N]
     if rows.size == 0:
-        return Matches(*torch.empty(4, 0, dtype=torch.long, device=logits.device))
+        return Matches(*torch.empty(3, len(logits), 0, dtype=torch.long, device=logits.device))
     padded = torch.from_numpy(rows).to(logits.device, non_blocking=True)
     cost = matching_cost(
         logits,
@@ -134,9 +139,10 @@ def _padded_rows(counts: Sequence[int]) -> np.ndarray:
 
 
 def _solve(cost: np.ndarray, counts: Sequence[int], rows: np.ndarray) -> np.ndarray:
-    """Solve each image of each layer; returns layer, image, query, target as rows."""
-    found = []
+    """Solve each image of each layer; returns image, query, target, [3, L, P]."""
+    layers = []
     for layer, layer_cost in enumerate(cost):
+        pairs = []
         for image, count in enumerate(counts):
             image_cost = layer_cost[image, :, :count]
             if not np.isfinite(image_cost).all():
@@ -145,6 +151,6 @@ def _solve(cost: np.ndarray, counts: Sequence[int], rows: np.ndarray) -> np.ndar
                     f"layer {layer}, image {image}; look for a NaN in the logits or boxes"
                 )
             query, target = linear_sum_assignment(image_cost)
-            where = np.broadcast_to([[layer], [image]], (2, len(query)))
-            found.append(np.vstack([where, query, rows[image, target]]))
-    return np.concatenate(found, axis=1)
+            pairs.append(np.stack([np.full_like(query, image), query, rows[image, target]]))
+        layers.append(np.concatenate(pairs, axis=1))
+    return np.stack(layers, axis=1)
