@@ -9,7 +9,7 @@ All functions work on a batch of masks at once, as numpy arrays without a loop o
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,24 +91,42 @@ def from_coco(segmentations: Sequence[Mapping[str, Any]]) -> RleMasks:
     Raises:
         ValueError: If the runs of a mask do not cover its size exactly.
     """
-    texts = [s["counts"] for s in segmentations]
-    if all(isinstance(t, str | bytes) for t in texts):
-        counts, first = _decompress([t.encode() if isinstance(t, str) else t for t in texts])
-    else:
-        lists = [_decompress([_as_bytes(t)])[0] if isinstance(t, str | bytes) else t for t in texts]
-        counts = np.concatenate([np.asarray(t, dtype=np.int64) for t in lists])
-        first = np.cumsum([0, *map(len, lists)])
     heights, widths = np.array([s["size"] for s in segmentations], dtype=np.int64).reshape(-1, 2).T
-    rles = RleMasks(counts, first, heights, widths)
+    written = [s["counts"] for s in segmentations]
+    is_text = np.array([isinstance(c, str | bytes) for c in written], dtype=bool)
+    texts = [c.encode() if isinstance(c, str) else c for c in written if isinstance(c, str | bytes)]
+    lists = [c for c, text in zip(written, is_text, strict=True) if not text]
+    counts, first = _decompress(texts)
+    flat = np.fromiter(chain.from_iterable(lists), dtype=np.int64)
+    first = np.concatenate([first, first[-1] + np.cumsum([len(c) for c in lists], dtype=np.int64)])
+    order = np.argsort(~is_text, kind="stable")  # texts, then lists
+    rles = RleMasks(np.concatenate([counts, flat]), first, heights[order], widths[order])
+    rles = take(rles, np.argsort(order))
+    counts = rles.counts
     covered = _sum_runs(counts, rles)
     wrong = np.flatnonzero(covered != heights * widths)
     if wrong.size or (counts < 0).any():
-        bad = int(wrong[0]) if wrong.size else int(np.searchsorted(first, np.argmin(counts)))
+        bad = wrong[0] if wrong.size else np.searchsorted(rles.first, counts.argmin(), "right") - 1
         raise ValueError(
             f"need runs that cover {heights[bad]} x {widths[bad]} pixels, got "
             f"{covered[bad]} pixels in mask {bad}; is its size height, then width?"
         )
     return rles
+
+
+def take(rles: RleMasks, index: np.ndarray) -> RleMasks:
+    """The masks at these places."""
+    length = np.diff(rles.first)[index]
+    first = np.concatenate([[0], np.cumsum(length)])
+    run = np.arange(first[-1]) + np.repeat(rles.first[index] - first[:-1], length)
+    return RleMasks(rles.counts[run], first, rles.heights_px[index], rles.widths_px[index])
+
+
+def concatenate(parts: Sequence[RleMasks]) -> RleMasks:
+    """All masks of at least one batch of masks, in order."""
+    counts, _, heights, widths = (np.concatenate(column) for column in zip(*parts, strict=True))
+    length = np.concatenate([np.diff(part.first) for part in parts])
+    return RleMasks(counts, np.concatenate([[0], np.cumsum(length)]), heights, widths)
 
 
 def to_coco(rles: RleMasks, *, compressed: bool = True) -> list[dict[str, Any]]:
@@ -234,10 +252,6 @@ def _inside_runs(rles: RleMasks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _sum_runs(values: np.ndarray, rles: RleMasks) -> np.ndarray:
     total = np.concatenate([[0], np.cumsum(values)])
     return np.asarray(total[rles.first[1:]] - total[rles.first[:-1]])
-
-
-def _as_bytes(text: str | bytes) -> bytes:
-    return text.encode() if isinstance(text, str) else text
 
 
 def _decompress(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
