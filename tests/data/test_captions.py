@@ -43,6 +43,16 @@ def test_consolidated_spans_are_apart_and_begin_and_end_on_letters(caption, span
     assert found == sorted(found)
 
 
+def test_parts_of_a_hyphenated_word_become_one_span():
+    assert consolidate_spans([(4, 7), (8, 14)], "the red-haired woman") == [(4, 14)]
+
+
+@pytest.mark.parametrize(("room", "texts"), [(22, 1), (21, 2)])
+def test_a_text_has_room_for_the_captions_and_two_characters_more(room, texts):
+    points = [CaptionedBoxes("ten letter", torch.zeros(0, 4), []) for _ in range(2)]
+    assert len(combine_captions(points, max_characters=room)) == texts
+
+
 def test_combined_captions_match_reference():
     joined = combine_captions(
         [captioned(p) for p in COMBINE["datapoints"]],

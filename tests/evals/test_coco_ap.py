@@ -90,6 +90,29 @@ def test_an_overlap_of_exactly_the_threshold_matches():
     assert found["AP"] == pytest.approx(0.1)
 
 
+def two_objects(first, second, second_is_crowd, found):
+    rows = [
+        {"image_id": 1, "category_id": 1, "bbox": b, "area": 100, "iscrowd": crowd}
+        for b, crowd in ((first, 0), (second, second_is_crowd))
+    ]
+    results = [
+        {"image_id": 1, "category_id": 1, "score": 1 - 0.1 * i, "bbox": b}
+        for i, b in enumerate(found)
+    ]
+    return coco_ap(coco_truths({"annotations": rows}), coco_detections(results))
+
+
+def test_of_two_equal_overlaps_the_later_object_is_taken():
+    found = [1, 0, 10, 10], [-3, 0, 10, 10]  # between both objects; near the first only
+    result = two_objects([0, 0, 10, 10], [2, 0, 10, 10], 0, found)
+    assert result["AP50"] == pytest.approx(1)
+
+
+def test_an_object_is_taken_before_a_crowd_that_overlaps_more():
+    result = two_objects([0, 0, 10, 7], [0, 0, 10, 10], 1, [[0, 0, 10, 10]])
+    assert result["AP50"] == pytest.approx(1)
+
+
 def test_nothing_found_scores_zero_and_nothing_annotated_minus_one():
     assert one_object([0, 0, 5, 5], 25, [])["AP"] == 0.0
     empty = coco_ap(coco_truths({"annotations": []}), coco_detections([]))

@@ -77,6 +77,13 @@ def test_recall_is_the_share_of_phrases_hit_in_time():
     assert [result[k]["scene"] for k in ("R@1", "R@all")] == [0, 0]
 
 
+def test_half_an_overlap_hits():
+    wanted = {0: [recall.PhraseTruth(np.array([[0.0, 0, 10, 10]]), ())]}
+    for height, hits in ((5.0, 1), (4.9, 0)):
+        found = {0: [np.array([[0.0, 0, 10, height]])]}
+        assert recall.phrase_recall(found, wanted)["R@1"]["all"] == hits
+
+
 def test_a_sentence_that_was_not_predicted_is_named():
     incomplete = predictions()
     del incomplete["1002", 0]

@@ -77,8 +77,8 @@ def test_each_image_has_its_own_scale():
 
 
 def test_clip_keeps_x_by_width_and_y_by_height():
-    clipped = boxes.clip_xyxy_px(tensor([[-5.0, -1.0, 30.0, 30.0]]), 10, 20)
-    assert clipped.tolist() == [[0, 0, 20, 10]]
+    clipped = boxes.clip_xyxy_px(tensor([[-5.0, -1, 30, 30], [25, 15, 40, 40]]), 10, 20)
+    assert clipped.tolist() == [[0, 0, 20, 10], [20, 10, 20, 10]]
 
 
 def test_degenerate_boxes_have_finite_gradients():
