@@ -8,6 +8,7 @@ from torch.testing import assert_close
 from eyespot.models import mdetr
 from eyespot.models.mdetr import AnswerHead, ImageFeatures, ModulatedDetector
 from eyespot.models.position import sine_encoding
+from eyespot.models.roberta import Roberta, RobertaSizes
 from tests.reference import read_json
 
 VECTORS = read_json("mdetr_vectors.json")
@@ -108,6 +109,17 @@ def test_published_answer_heads_have_the_published_names():
     assert names([AnswerHead("reg", 20, hidden=True)])["answer_reg_head.layers.2.bias"] == (20,)
 
 
+def test_the_published_size():
+    """Of the R101 checkpoint's 920 tensors 520 are the image backbone's; sizes in millions."""
+    with torch.device("meta"):
+        model = ModulatedDetector(OneMap(), 2048, Roberta(RobertaSizes()), 768)
+    assert len(model.state_dict()) == 920 - 520
+    text = sum(p.numel() for p in model.transformer.text_encoder.parameters())
+    total = sum(p.numel() for p in model.parameters())
+    assert round(text / 1e6, 1) == 124.6
+    assert round((total - text) / 1e6, 1) == 18.3
+
+
 def test_a_batch_with_different_captions_equals_one_by_one():
     torch.manual_seed(0)
     model = tiny(TINY["state_dict"], torch.float64, alignment_dim=6, with_is_final=True)
@@ -121,3 +133,12 @@ def test_a_batch_with_different_captions_equals_one_by_one():
     alone = model.decode(model.fuse(image, text.transpose(0, 1), text_pad))
     assert_close(alone.logits[:, 0], together.logits[:, 1])
     assert_close(alone.boxes_cxcywh[:, 0], together.boxes_cxcywh[:, 1])
+
+
+def test_boxes_keep_full_precision_under_autocast():
+    model = tiny(TINY["state_dict"], torch.float32, alignment_dim=6, with_is_final=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, found = run(model, torch.float32)
+    assert found.logits.dtype == torch.bfloat16
+    assert found.boxes_cxcywh.dtype == torch.float32
+    assert_close(found.boxes_cxcywh, model.bbox_embed(found.queries.float()).sigmoid())

@@ -252,9 +252,7 @@ class ModulatedDetector(nn.Module):
         query_position = torch.cat(learned).expand(len(memory.tokens), -1, -1)
         states = self.transformer.decoder(query_position, *memory[:3])  # [L, B, Q + heads, D]
         queries = states[:, :, : self.query_embed.num_embeddings]
-        output = GroundingOutput(
-            self.class_embed(queries), self.bbox_embed(queries).sigmoid(), queries
-        )
+        output = GroundingOutput(self.class_embed(queries), self._boxes(queries), queries)
         if self.contrastive_align_projection_image and self.contrastive_align_projection_text:
             text = memory.tokens[:, -memory.num_text_tokens :]
             output = output._replace(
@@ -267,6 +265,12 @@ class ModulatedDetector(nn.Module):
             answers = self._answer(states[0, :, queries.shape[2] :])
             output = output._replace(answer_logits=answers)
         return output
+
+    def _boxes(self, queries: Float[Tensor, "l b q d"]) -> Float[Tensor, "l b q 4"]:
+        """Boxes in the precision of the weights; bfloat16 would round them to 1/256 of an image."""
+        with torch.autocast(queries.device.type, enabled=False):
+            boxes: Tensor = self.bbox_embed(queries.to(self.class_embed.weight.dtype))
+            return boxes.sigmoid()
 
     def _answer(self, states: Float[Tensor, "b heads d"]) -> dict[str, Tensor]:
         logits = {}
