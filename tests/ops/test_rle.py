@@ -53,6 +53,15 @@ def test_iou_counts_pixels(masks, others, is_crowd):
     np.testing.assert_allclose(found, np.where(union > 0, both / np.maximum(union, 1), 0))
 
 
+def test_iou_does_not_depend_on_how_many_runs_are_taken_at_once(monkeypatch):
+    masks = np.random.default_rng(0).random((5, 9, 11)) < 0.4
+    rles = rle.encode(masks)
+    whole = rle.mask_iou(rles, rles)
+    monkeypatch.setattr(rle, "_RUNS_AT_ONCE", 7)
+    np.testing.assert_array_equal(rle.mask_iou(rles, rles), whole)
+    assert np.diag(whole).tolist() == [1] * 5
+
+
 @pytest.mark.parametrize(
     ("counts", "text"),
     [

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int64
 
 _GROUP_BITS = 5
 _MAX_GROUPS = 13  # 13 groups of 5 bits hold any int64
+_RUNS_AT_ONCE = 4_000_000  # bounds memory
 
 
 class RleMasks(NamedTuple):
@@ -205,33 +206,53 @@ def _boxes_touch(boxes_xywh: np.ndarray, others_xywh: np.ndarray) -> np.ndarray:
 def _intersection_px(
     rles: RleMasks, others: RleMasks, row: np.ndarray, column: np.ndarray
 ) -> np.ndarray:
-    """Pixels that mask row[i] and other mask column[i] share.
-
-    For each run of the one, the pixels of the other up to its end minus those up to its begin.
-    """
+    """Pixels that mask row[i] and other mask column[i] share."""
     owner, begin, end = _inside_runs(rles)
     runs_of = np.bincount(owner, minlength=rles.num_masks)
     first_run = np.cumsum(runs_of) - runs_of
-    length = runs_of[row]
-    pair = np.repeat(np.arange(len(row)), length)
-    run = np.arange(len(pair)) - np.repeat(np.cumsum(length) - length - first_run[row], length)
-    shared = _pixels_before(others, column[pair], end[run])
-    shared -= _pixels_before(others, column[pair], begin[run])
-    return np.bincount(pair, weights=shared, minlength=len(row))
+    table = _run_table(others)
+    total = np.cumsum(runs_of[row])
+    cuts = np.searchsorted(total, np.arange(0, total[-1] if len(total) else 0, _RUNS_AT_ONCE))
+    shared = np.zeros(len(row))
+    for low, high in pairwise([*cuts.tolist(), len(row)]):
+        length = runs_of[row[low:high]]
+        pair = np.repeat(np.arange(high - low), length)
+        skipped = np.cumsum(length) - length - first_run[row[low:high]]
+        run = np.arange(len(pair)) - np.repeat(skipped, length)
+        # Of each run of the one, the other's pixels up to its end minus those up to its begin.
+        mask = column[low:high][pair]
+        both = _pixels_before(table, mask, end[run]) - _pixels_before(table, mask, begin[run])
+        shared[low:high] = np.bincount(pair, weights=both, minlength=high - low)
+    return shared
 
 
-def _pixels_before(rles: RleMasks, mask: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Number of pixels of a mask before a column-major position, for many pairs of both."""
+class _RunTable(NamedTuple):
+    """The runs of many masks, to be searched together."""
+
+    stride: int
+    key: np.ndarray  # mask * stride + begin, ascending
+    begin: np.ndarray
+    before: np.ndarray  # pixels inside the mask before the run
+    is_inside: np.ndarray
+
+
+def _run_table(rles: RleMasks) -> _RunTable:
     stride = int((rles.heights_px * rles.widths_px).max(initial=0)) + 1
     owner = np.repeat(np.arange(rles.num_masks), np.diff(rles.first))
-    run_begin = np.cumsum(rles.counts) - rles.counts
-    run_begin -= run_begin[rles.first[:-1]][owner]
-    inside = np.where(_inside(rles), rles.counts, 0)
+    is_inside = _inside(rles)
+    begin = np.cumsum(rles.counts) - rles.counts
+    begin -= begin[rles.first[:-1]][owner]
+    inside = np.where(is_inside, rles.counts, 0)
     before = np.cumsum(inside) - inside
     before -= before[rles.first[:-1]][owner]
-    run = np.searchsorted(owner * stride + run_begin, mask * stride + position, side="right") - 1
-    into = np.where(inside[run] > 0, position - run_begin[run], 0)
-    return np.asarray(before[run] + into)
+    return _RunTable(stride, owner * stride + begin, begin, before, is_inside)
+
+
+def _pixels_before(table: _RunTable, mask: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Number of pixels of a mask before a column-major position, for many pairs of both."""
+    run = np.searchsorted(table.key, mask * table.stride + position, side="right") - 1
+    into = np.where(table.is_inside[run], position - table.begin[run], 0)
+    return np.asarray(table.before[run] + into)
 
 
 def _inside(rles: RleMasks) -> np.ndarray:
