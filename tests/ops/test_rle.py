@@ -87,6 +87,13 @@ def test_bytes_and_lists_mix():
     assert rle.area_px(rles).tolist() == [2, 3]
 
 
+def test_any_number_of_texts_parses_as_one_by_one(monkeypatch):
+    masks = np.random.default_rng(0).random((7, 6, 5)) < 0.5
+    texts = rle.to_coco(rle.encode(masks))
+    monkeypatch.setattr(rle, "_TEXTS_AT_ONCE", 3)
+    np.testing.assert_array_equal(rle.decode(rle.from_coco(texts)), masks)
+
+
 def test_masks_of_several_sizes_decode_one_by_one_only():
     rles = rle.from_coco([{"size": [1, 3], "counts": [3]}, {"size": [2, 3], "counts": [6]}])
     with pytest.raises(ValueError, match=r"got sizes \[\[1, 3\], \[2, 3\]\]"):

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int64
 _GROUP_BITS = 5
 _MAX_GROUPS = 13  # 13 groups of 5 bits hold any int64
 _RUNS_AT_ONCE = 4_000_000  # bounds memory
+_TEXTS_AT_ONCE = 500  # stays in cache
 
 
 class RleMasks(NamedTuple):
@@ -97,11 +98,18 @@ def from_coco(segmentations: Sequence[Mapping[str, Any]]) -> RleMasks:
     is_text = np.array([isinstance(c, str | bytes) for c in written], dtype=bool)
     texts = [c.encode() if isinstance(c, str) else c for c in written if isinstance(c, str | bytes)]
     lists = [c for c, text in zip(written, is_text, strict=True) if not text]
-    counts, first = _decompress(texts)
-    flat = np.fromiter(chain.from_iterable(lists), dtype=np.int64)
-    first = np.concatenate([first, first[-1] + np.cumsum([len(c) for c in lists], dtype=np.int64)])
+    starts = range(0, len(texts), _TEXTS_AT_ONCE)
+    parts = [_decompress(texts[i : i + _TEXTS_AT_ONCE]) for i in starts]
+    parts.append(
+        (
+            np.fromiter(chain.from_iterable(lists), dtype=np.int64),
+            np.array([len(c) for c in lists], dtype=np.int64),
+        )
+    )
+    counts, length = (np.concatenate(column) for column in zip(*parts, strict=True))
+    first = np.concatenate([[0], np.cumsum(length)])
     order = np.argsort(~is_text, kind="stable")  # texts, then lists
-    rles = RleMasks(np.concatenate([counts, flat]), first, heights[order], widths[order])
+    rles = RleMasks(counts, first, heights[order], widths[order])
     rles = take(rles, np.argsort(order))
     counts = rles.counts
     covered = _sum_runs(counts, rles)
@@ -276,7 +284,7 @@ def _sum_runs(values: np.ndarray, rles: RleMasks) -> np.ndarray:
 
 
 def _decompress(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Run lengths of compressed masks, concatenated, and where each mask begins."""
+    """Run lengths of compressed masks, concatenated, and how many each mask has."""
     groups = np.frombuffer(b"".join(texts), dtype=np.uint8).astype(np.int64) - 48
     last = np.flatnonzero(groups < 32)  # no further group follows
     begin = np.concatenate([[0], last + 1])[: len(last)]
@@ -286,7 +294,7 @@ def _decompress(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     values = values | sign
     text_end = np.cumsum([len(t) for t in texts])
     first = np.concatenate([[0], np.searchsorted(last, text_end - 1, side="right")])
-    return _undo_differences(values, first), first
+    return _undo_differences(values, first), np.diff(first)
 
 
 def _undo_differences(values: np.ndarray, first: np.ndarray) -> np.ndarray:
