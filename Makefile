@@ -12,10 +12,13 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 test: $(STAMP)  ## the suite, on a machine with nothing but Python 3.11+
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-all: $(STAMP)  ## the suite with its slow tests
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+
+quickstart: $(STAMP)  ## a tour of what there is, into quickstart/
+	$(BIN)/python examples/tour.py quickstart
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

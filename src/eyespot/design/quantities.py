@@ -28,6 +28,6 @@ def parse_count(text: str | float, what: str) -> float:
 def short(value: float) -> str:
     """Write a count with three digits and its suffix: 4.05G, 28.1M."""
     for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
+        if value >= 0.9995 * size:
             return f"{value / size:.3g}{suffix}"
     return f"{value:.3g}"
