@@ -73,11 +73,12 @@ def attend(
 
     On a CPU in bfloat16, two matrix products are 2 to 3 times faster than PyTorch's fused
     attention, which leaves the CPU's bfloat16 units idle; only for long sequences, whose scores
-    outgrow the caches, is the fused one better.
+    outgrow the caches, is the fused one better. Scores are rounded to bfloat16 then: errors are
+    1.4 to 2 times those of the fused one.
     """
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= _SHORT:
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, H, T, T]
-        return scores.softmax(-1).to(v.dtype) @ v
+        scores: Tensor = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, H, T, T]
+        return scores.softmax(-1) @ v
     return F.scaled_dot_product_attention(q, k, v)
 
 
