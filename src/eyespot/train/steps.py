@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eyespot.design.devices import DTYPES, DType
-from eyespot.design.latency import MODES, Mode
+from eyespot.design.devices import DTYPES
+from eyespot.design.latency import MODES
 from eyespot.design.specs import Spec
 from eyespot.errors import unknown_name
 from eyespot.models.build import build
@@ -28,8 +28,8 @@ class Settings:
     """
 
     device: torch.device
-    mode: Mode = "infer"
-    dtype: DType = "float32"
+    mode: str = "infer"
+    dtype: str = "float32"
     channels_last: bool = False
     compiled: bool = False
 
