@@ -220,8 +220,8 @@ def measure(
     """
     settings = Settings(device, mode, dtype, channels_last, compiled)
     size = spec.image_size if image_size is None else image_size
-    if batch < 1:
-        raise ValueError(f"need a batch of 1 or more, got {batch}")
+    if batch < 1 or size < 1:
+        raise ValueError(f"need a batch and image size of 1 or more, got {batch} and {size}")
     try:
         return run_and_time(
             spec, settings, batch, size, iterations=iterations, budget_s=budget_s,
