@@ -131,6 +131,20 @@ def test_layers_add_up_to_the_exact_counts():
         assert sum(layer.params for layer in layers) == cost.params, name
 
 
+def test_operations_of_a_stem():
+    """An in-place SiLU first copies its input for the backward pass; autocast casts the image."""
+    spec = zoo.spec("EfficientNet-B0")
+    kinds = [layer.kind for layer in walk(spec)[0].layers]
+    assert kinds == ["conv", "batch_norm", "activation", "copy"]
+    assert [layer.kind for layer in walk(spec, mixed=True)[0].layers] == ["cast", *kinds]
+    assert [layer.kind for layer in walk(zoo.spec("ResNet-50"))[0].layers] == [
+        "conv",
+        "batch_norm",
+        "activation",
+        "max_pool",
+    ]
+
+
 def test_projection_head_replaces_the_classifier():
     spec = zoo.spec("RegNetY-200MF")
     head = nn.Sequential(nn.Linear(368, 512), nn.ReLU(), nn.Linear(512, 128), nn.Linear(128, 3000))
