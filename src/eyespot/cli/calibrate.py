@@ -33,8 +33,8 @@ def calibrate(
 ) -> None:
     """Measure a spread of networks and fit time = a acts + b flops + c to them.
 
-    The model is kept in the user's cache, where `eyespot scale --latency-ms` and `eyespot plan`
-    find it. Interrupted, the same command goes on where it stopped.
+    The model is kept in the user's cache, and in calibration.json for `eyespot plan --calibration`.
+    Interrupted, the same command goes on where it stopped.
 
     Args:
         device: As torch names it; auto is the accelerator if there is one.

@@ -107,9 +107,7 @@ def read_crops(text: str) -> tuple[Crop, ...]:
     """
     found = [re.fullmatch(r"(\d+)x(\d+)", item.strip()) for item in text.split(",")]
     if not all(found):
-        raise ValueError(
-            f'need crops as "COUNTxSIZE" by commas, such as "2x224,6x96", got {text!r}'
-        )
+        raise ValueError(f'need crops as COUNTxSIZE by commas, such as "2x224,6x96", got {text!r}')
     return tuple(Crop(int(item[1]), int(item[2])) for item in found if item)
 
 

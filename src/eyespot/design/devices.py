@@ -4,12 +4,10 @@ Rates count two operations a multiply-add, as data sheets do, without sparsity.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from eyespot.errors import unknown_name
 
-DType = Literal["float32", "float16", "bfloat16"]
-DTYPES: tuple[DType, ...] = get_args(DType)
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +84,12 @@ class Device:
     efficiency: Efficiency
 
     @property
-    def best_dtype(self) -> DType:
+    def best_dtype(self) -> str:
         """The 16-bit type it trains in: bfloat16 where it has it."""
         return "bfloat16" if "bfloat16" in self.rates else "float16"
 
 
-_MIB = 2**20
+_MIB = 2.0**20
 
 # Rates, bandwidth and link: NVIDIA's data sheets of the SXM models (V100, A100, H100, H200) and
 # the Ada architecture white paper (RTX 4090, float32 accumulation). Memory: what nvidia-smi

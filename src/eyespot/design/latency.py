@@ -14,13 +14,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, get_args
 
 from eyespot.design.complexity import Complexity
+from eyespot.errors import unknown_name
 
-Mode = Literal["infer", "train"]
-Weighting = Literal["relative", "absolute"]
-MODES: tuple[Mode, ...] = get_args(Mode)
+MODES = ("infer", "train")
+WEIGHTINGS = ("relative", "absolute")
 
 MIN_NETWORKS = 5
 """Fewest networks that a fit of three numbers is taken from."""
@@ -40,7 +39,7 @@ class Setting:
 
     device: str
     dtype: str = "float32"
-    mode: Mode = "infer"
+    mode: str = "infer"
     channels_last: bool = False
     compiled: bool = False
 
@@ -117,7 +116,7 @@ class LatencyModel:
 
 
 def fit_latency(
-    setting: Setting, samples: Sequence[Sample], weighting: Weighting = "relative"
+    setting: Setting, samples: Sequence[Sample], weighting: str = "relative"
 ) -> LatencyModel:
     """Fit the line to measured networks by non-negative least squares.
 
@@ -129,6 +128,8 @@ def fit_latency(
     Raises:
         ValueError: If there are too few networks, or a time is not positive.
     """
+    if weighting not in WEIGHTINGS:
+        raise ValueError(unknown_name("weighting", weighting, WEIGHTINGS))
     if len(samples) < MIN_NETWORKS:
         raise ValueError(
             f"need at least {MIN_NETWORKS} measured networks to fit a line, got {len(samples)}"
@@ -153,7 +154,7 @@ def fit_latency(
     )
 
 
-def left_out_errors(samples: Sequence[Sample], weighting: Weighting = "relative") -> list[float]:
+def left_out_errors(samples: Sequence[Sample], weighting: str = "relative") -> list[float]:
     """Return (predicted - measured) / measured of each network by a fit to all the others."""
     errors = []
     for i, sample in enumerate(samples):
@@ -187,7 +188,7 @@ def _median(values: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else sum(ordered[middle - 1 : middle + 1]) / 2
 
 
-def _coefficients(samples: Sequence[Sample], weighting: Weighting) -> tuple[float, float, float]:
+def _coefficients(samples: Sequence[Sample], weighting: str) -> tuple[float, float, float]:
     rows = [(s.batch * s.acts, s.batch * s.flops, 1.0) for s in samples]
     weights = [1 / s.ms if weighting == "relative" else 1.0 for s in samples]
     scaled = [[w * x for x in row] for w, row in zip(weights, rows, strict=True)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eyespot.design.files import write_whole
-from eyespot.design.latency import MODES, LatencyModel, Mode, Setting
+from eyespot.design.latency import MODES, LatencyModel, Setting
 from eyespot.errors import unknown_name
 
 
@@ -35,7 +35,7 @@ def load_latency_model(
     device: str,
     *,
     dtype: str = "float32",
-    mode: Mode = "infer",
+    mode: str = "infer",
     channels_last: bool = False,
     compiled: bool = False,
 ) -> LatencyModel:

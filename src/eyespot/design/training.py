@@ -1,18 +1,15 @@
 """One training run as numbers: what memory, time and cost are predicted for."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-from eyespot.design.devices import DTYPES, DType
+from eyespot.design.devices import DTYPES
 from eyespot.design.layers import Unit
 from eyespot.design.specs import Spec
 from eyespot.design.walk import walk
 from eyespot.errors import unknown_name
 
-Optimizer = Literal["sgd", "larc", "adamw"]
-OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
-Sharding = Literal["ddp", "fsdp"]
-SHARDINGS: tuple[Sharding, ...] = get_args(Sharding)
+OPTIMIZERS = ("sgd", "larc", "adamw")
+SHARDINGS = ("ddp", "fsdp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +49,11 @@ class Training:
     spec: Spec
     batch: int
     num_devices: int = 1
-    dtype: DType = "bfloat16"
-    optimizer: Optimizer = "sgd"
+    dtype: str = "bfloat16"
+    optimizer: str = "sgd"
     ema: bool = False
     checkpointing: bool = False
-    sharding: Sharding = "ddp"
+    sharding: str = "ddp"
     crops: tuple[Crop, ...] = ()
     head_dims: tuple[int, ...] | None = None
 

@@ -4,10 +4,13 @@ The forward pass of the built module, walked with numbers instead of tensors (`d
 layers' flops and params add up to `design.complexity`'s.
 """
 
+import functools
+
 from eyespot.design.layers import Map, Unit, Walker
 from eyespot.design.specs import AnyNetSpec, EffNetSpec, Spec, ViTSpec
 
 
+@functools.lru_cache(maxsize=64)
 def walk(
     spec: Spec,
     image_size: int | None = None,

@@ -87,7 +87,7 @@ def read_networks(text: str) -> list[Job]:
         name, at, size = item.strip().rpartition("@")
         if not at:
             name, size = size, ""
-        if name not in PRESETS and not name:
+        if not name:
             raise ValueError(unknown_name("list of networks", text, PRESETS))
         if size and not size.isdecimal():
             raise ValueError(f'need "NAME@SIZE" with a size in px, got {item.strip()!r}')

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import torch
 
-from eyespot.design.devices import DType
-from eyespot.design.latency import Mode
 from eyespot.design.memory import memory
 from eyespot.design.specs import Spec
 from eyespot.design.training import Crop, Training
@@ -50,8 +48,8 @@ class Measured:
     """
 
     device: str
-    mode: Mode
-    dtype: DType
+    mode: str
+    dtype: str
     channels_last: bool
     compiled: bool
     image_size: int
@@ -192,8 +190,8 @@ def measure(
     *,
     device: torch.device,
     batch: int,
-    mode: Mode = "infer",
-    dtype: DType = "float32",
+    mode: str = "infer",
+    dtype: str = "float32",
     channels_last: bool = False,
     compiled: bool = False,
     image_size: int | None = None,
@@ -222,8 +220,8 @@ def measure(
     """
     settings = Settings(device, mode, dtype, channels_last, compiled)
     size = spec.image_size if image_size is None else image_size
-    if batch < 1:
-        raise ValueError(f"need a batch of 1 or more, got {batch}")
+    if batch < 1 or size < 1:
+        raise ValueError(f"need a batch and image size of 1 or more, got {batch} and {size}")
     try:
         return run_and_time(
             spec, settings, batch, size, iterations=iterations, budget_s=budget_s,
