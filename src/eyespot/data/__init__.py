@@ -1,0 +1,1 @@
+"""Images from bytes to batches: decoding, augmentation, datasets, shards, order and loading."""
