@@ -22,7 +22,9 @@ def test_lossless_formats_give_the_pixels_back(format, options):
     pixels = noise_picture(23, 37)
     data = encode(pixels, format, **options)
     assert read_header(data) == (format, 37, 23)
-    np.testing.assert_array_equal(decode_image(data), pixels)
+    decoded = decode_image(data)
+    np.testing.assert_array_equal(decoded, pixels)
+    assert decoded.flags.writeable
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 2}])

@@ -98,7 +98,7 @@ def _decode_with_pil(data: bytes, max_pixels: int) -> np.ndarray:
             _check_size(ImageHeader(str(image.format), *image.size), max_pixels)
             image.load()
             orientation = _exif_orientation(image)
-            pixels = np.asarray(_to_rgb(image))
+            pixels = np.array(_to_rgb(image))  # a copy, which may be written to
     except MemoryError:
         raise
     except Exception as error:  # a decoder that is fed hostile bytes may raise anything
