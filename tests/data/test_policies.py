@@ -33,7 +33,7 @@ def test_the_policy_has_its_25_pairs():
         "solarize_add": 2, "shear_x": 2, "posterize": 2, "auto_contrast": 2, "invert": 1,
         "trans_y": 1,
     }  # fmt: skip
-    # The table's column sums, added up by hand.
+    # The column sums of the published table.
     assert sum(p for pair in AUTOAUGMENT_V0 for _, p, _ in pair) == pytest.approx(29.8)
     assert sum(m for pair in AUTOAUGMENT_V0 for _, _, m in pair) == pytest.approx(24.0)
 
