@@ -93,10 +93,7 @@ def test_blur_is_a_gaussian(sigma):
     expected = ndimage.gaussian_filter(
         picture.astype(float), (sigma, sigma, 0), mode="nearest", radius=(radius, radius, 0)
     )
-    error = np.abs(blur(picture, sigma) - expected)
-    # Half a level of rounding, and taps in steps of 1/256.
-    assert error.mean() < 0.4
-    assert error.max() < 1.5
+    assert np.abs(blur(picture, sigma) - expected).max() <= 0.501
     # PIL approximates the Gaussian by boxes: near, not equal.
     pil = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(sigma))).astype(int)
     assert np.abs(blur(picture, sigma) - pil).mean() < 4

@@ -26,9 +26,12 @@ def test_normalize_is_its_formula(dtype):
     assert_close(normalize(images[0], shift=shift[0], dtype=dtype), got[0], rtol=1e-5, atol=2e-6)
 
 
-def test_channels_last_stays():
-    images = torch.zeros(2, 8, 9, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
-    assert normalize(images).is_contiguous(memory_format=torch.channels_last)
+@pytest.mark.parametrize("format", [torch.channels_last, torch.contiguous_format])
+def test_the_result_is_channels_last(format):
+    images = torch.randint(0, 256, (2, 3, 8, 9), dtype=torch.uint8)
+    got = normalize(images.contiguous(memory_format=format))
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    assert_close(got, normalize(images.clone()), rtol=0, atol=0)
 
 
 def test_pca_shift_has_the_covariance_of_its_components():

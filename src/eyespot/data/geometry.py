@@ -105,8 +105,9 @@ def resize(
     """
     if image.shape[:2] == (height, width):
         return image
-    tensor = torch.from_numpy(image).permute(2, 0, 1)[None]  # [1, 3, H, W], channels last
-    small = F.interpolate(tensor, (height, width), mode="bilinear", antialias=antialias)
+    # Torch's fast path wants memory in channels-last order, batch stride included.
+    batch = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2)  # [1, 3, H, W]
+    small = F.interpolate(batch, (height, width), mode="bilinear", antialias=antialias)
     return small[0].permute(1, 2, 0).numpy()  # [h, w, 3]
 
 

@@ -32,7 +32,7 @@ def normalize(
     shift: Float[Tensor, "*b 3"] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "*b 3 h w"]:
-    """Return (images / 255 + shift - mean) / std; channels-last pictures stay so.
+    """Return (images / 255 + shift - mean) / std, in channels-last memory.
 
     Args:
         images: RGB.
@@ -47,7 +47,10 @@ def normalize(
     )
     if shift is not None:
         offset = offset + shift.to(images.device, dtype) * (255 * scale)  # [*b, 3]
-    return images.to(dtype).mul_(scale[:, None, None]).add_(offset[..., None, None])
+    width = images.shape[-1]
+    rows = images.movedim(-3, -1).to(dtype).flatten(-2)  # [*b, h, w * 3]: three factors, repeated
+    rows.mul_(scale.tile(width)).add_(offset.tile(width)[..., None, :])
+    return rows.view(*rows.shape[:-1], width, 3).movedim(-1, -3)
 
 
 def pca_shift(draws: Draws, *, std: float = 0.1) -> tuple[float, float, float]:

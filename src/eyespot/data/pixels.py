@@ -82,7 +82,8 @@ def contrast(image: Picture, factor: float) -> Picture:
 
 def color(image: Picture, factor: float) -> Picture:
     """Blend with the grey picture: 0 is grey, 1 the picture, more is more colourful."""
-    return _blend(np.asarray(_luma(image))[..., None], image, factor)
+    luma = np.asarray(_luma(image))
+    return _blend(cv2.merge([luma, luma, luma]), image, factor)
 
 
 def sharpness(image: Picture, factor: float) -> Picture:
