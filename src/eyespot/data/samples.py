@@ -1,7 +1,7 @@
 """What every dataset of this room gives: an image, perhaps a label, and a name for messages."""
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ class Sample(NamedTuple):
     name: str
 
 
+@runtime_checkable
 class Samples(Protocol):
     """A dataset: a length, and an item for each index from 0."""
 
