@@ -54,6 +54,9 @@ def test_linked_classes_are_followed(root, tmp_path):
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "dog").symlink_to(root / "cat")
     assert [item.name for item in ImageFolder(tmp_path / "linked")] == ["dog/1.png", "dog/2.JPEG"]
+    (root / "cat" / "more").symlink_to(root / "ant" / "deep")
+    assert ImageFolder(root)[2].name == "cat/1.png"
+    assert ImageFolder(root)[4].name == "cat/more/9.jpg"
 
 
 def test_folders_that_hold_no_data_set_are_refused(root):

@@ -4,7 +4,7 @@ from scipy import stats
 
 from eyespot.data.distort import Distortion, distort
 from eyespot.data.draws import Draws
-from eyespot.data.geometry import Box, draw_log_crop
+from eyespot.data.geometry import Box, draw_log_crop, resize
 from eyespot.data.multicrop import (
     PRESETS,
     Crops,
@@ -59,6 +59,11 @@ def test_a_view_does_not_depend_on_the_views_before_it():
     np.testing.assert_array_equal(few[1], other[1])
 
 
+def test_the_views_of_a_picture_differ():
+    views = multi_crop(PICTURE, (Crops(6, 32, (0.05, 0.14)),), seed=0, epoch=0, index=0)
+    assert len({view.tobytes() for view in views}) == 6
+
+
 def test_areas_are_the_presets():
     large, small = PRESETS["swav"]
     for kind, low, high in ((large, 0.14, 1.0), (small, 0.05, 0.14)):
@@ -78,6 +83,7 @@ def test_half_the_views_are_mirrored():
 def test_a_view_is_the_cut_resized_mirrored_and_distorted():
     ops = [Op("brightness", 0.5), Op("blur", 1.0)]
     whole = cut_view(PICTURE, View(Box(0, 0, 200, 260), False, []), 32)
+    np.testing.assert_array_equal(whole, resize(PICTURE, 32, 32))
     got = cut_view(PICTURE, View(Box(0, 0, 200, 260), True, ops), 32)
     np.testing.assert_array_equal(got, distort(np.ascontiguousarray(whole[:, ::-1]), ops))
 

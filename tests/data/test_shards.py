@@ -239,6 +239,7 @@ def test_a_replaced_file_is_opened_anew(tmp_path):
     path = tmp_path / "file"
     for text in (b"one", b"two"):
         (tmp_path / "new").write_bytes(text)
+        os.utime(tmp_path / "new", ns=(0, 0))
         (tmp_path / "new").replace(path)
         assert read_part(str(path), 0, 3) == text
 
@@ -282,6 +283,9 @@ def test_remote_shards_equal_local_ones(shards, tmp_path):
     assert [Shards(address)[i].image for i in range(5)] == [local[i].image for i in range(5)]
     with pytest.raises(ValueError, match="no such file"):
         Shards("memory://bucket/none.tar")
+    members = [(f"{i}.jpg", PHOTO) for i in range(9)]
+    memory.pipe("/bucket/s-001.tar", tar_of(members))  # of another size than its index says
+    assert len(Shards("memory://bucket/s-001.tar", index_dir=tmp_path / "indexes")) == 9
 
 
 def test_a_remote_read_is_tried_again(shards, monkeypatch):

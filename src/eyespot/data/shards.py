@@ -101,8 +101,7 @@ def expand(pattern: str) -> list[str]:
     for first, last, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
         if int(first) > int(last):
             raise ValueError(f"need a range that goes up, got {{{first}..{last}}} in {pattern!r}")
-        width = len(first) if len(first) == len(last) else 0
-        choices.append([f"{n:0{width}d}" for n in range(int(first), int(last) + 1)])
+        choices.append([f"{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)])
         choices.append([text])
     if any("{" in text or "}" in text for text in parts[::3]):
         raise ValueError(f"need braces like {{000..999}}, got {pattern!r}")
