@@ -51,7 +51,7 @@ def test_huge_orders_are_computed_where_they_are_needed(size, seed, start):
     np.testing.assert_array_equal(backwards[::-1], some)
 
 
-@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("size", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_every_order_of_few_samples_is_as_likely(size):
     count = 20 * math.factorial(size)
     orders = Counter(

@@ -55,4 +55,4 @@ def test_views_can_be_sent_to_processes():
 
 def test_an_unknown_policy_is_refused():
     with pytest.raises(ValueError, match=r"unknown .* 'AutoAugmnt'. Did you mean AutoAugment"):
-        TrainView(policy="AutoAugmnt")(PICTURE, seed=0, epoch=0, index=0)
+        TrainView(policy="AutoAugmnt")

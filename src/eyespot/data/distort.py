@@ -107,7 +107,10 @@ def to_grey(image: Picture) -> Picture:
 
 
 def blur(image: Picture, sigma: float) -> Picture:
-    """Blur with a Gaussian, cut off beyond three standard deviations; the edge is repeated."""
+    """Blur with a Gaussian, cut off beyond three standard deviations; the edge is repeated.
+
+    SwAV's reference uses PIL's blur, which approximates the same Gaussian by boxes.
+    """
     taps = cv2.getGaussianKernel(2 * math.ceil(3 * sigma) + 1, sigma, cv2.CV_32F)
     # In floats, which is twice as fast as OpenCV's own blur of bytes, and closer.
     return np.asarray(cv2.sepFilter2D(image, -1, taps, taps, borderType=cv2.BORDER_REPLICATE))

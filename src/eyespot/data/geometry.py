@@ -1,6 +1,7 @@
 """Where a picture is cut and how it is resized.
 
-A crop is drawn first, as plain numbers, and then cut by a pure function.
+A crop is drawn first, as plain numbers, and then cut by a pure function. Pictures stay uint8, as
+PIL keeps them; the scaling papers' reference code resizes floats, so a value may differ by a half.
 
 Shapes: H, W of the picture, h, w of what is cut from it.
 """

@@ -23,11 +23,18 @@ class TrainView:
         size_px: Side of the view.
         area: Range of the crop's share of the picture.
         policy: "AutoAugment", "RandAugment_N2_M0.5[_P1.0]", or "" for none.
+
+    Raises:
+        ValueError: If the policy is another string.
     """
 
     size_px: int = 224
     area: tuple[float, float] = (0.08, 1.0)
     policy: str = ""
+
+    def __post_init__(self) -> None:
+        if self.policy:
+            parse_policy(self.policy)
 
     def __call__(
         self, image: UInt8[np.ndarray, "H W 3"], *, seed: int, epoch: int, index: int
