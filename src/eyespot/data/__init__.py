@@ -1,1 +1,1 @@
-"""Data: files to samples, samples to batches."""
+"""Images from bytes to batches: decoding, augmentation, datasets, shards, order and loading."""
