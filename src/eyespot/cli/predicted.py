@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from eyespot.design.budget import Budget
 from eyespot.design.complexity import complexity
-from eyespot.design.devices import DType
-from eyespot.design.latency import LatencyModel, Mode
-from eyespot.design.latency_files import cache_folder, load_latency_model, read_latency_model
+from eyespot.design.latency import LatencyModel
+from eyespot.design.latency_files import cache_folder, read_latency_model
 from eyespot.design.memory import memory
 from eyespot.design.specs import Spec
 from eyespot.design.training import Training
@@ -26,11 +25,19 @@ def latency_budget(limit_ms: float, calibration: Path | None, batch: int) -> Bud
 
 
 def _this_devices_model() -> LatencyModel:
+    """Return the latest calibration of inference on this device, whatever its setting."""
     from eyespot.train.timing import device_name, pick_device
 
-    device = pick_device("auto")
-    dtype = "float32" if device.type == "cpu" else "bfloat16"
-    return load_latency_model(device_name(device), dtype=dtype)
+    name = device_name(pick_device("auto"))
+    paths = sorted((cache_folder() / "latency").glob("*.json"), key=lambda p: p.stat().st_mtime)
+    models = [read_latency_model(path) for path in reversed(paths)]
+    fitting = [m for m in models if m.setting.device == name and m.setting.mode == "infer"]
+    if not fitting:
+        raise ValueError(
+            f"need a calibration of {name}, got none; run `eyespot calibrate` first, or pass "
+            "another device's with --calibration FILE"
+        )
+    return fitting[0]
 
 
 def memory_budget(limit_gb: float, batch: int) -> Budget:
@@ -62,17 +69,15 @@ def measured(
     where = pick_device(device)
     if dtype == "auto":
         dtype = "float32" if where.type == "cpu" else "bfloat16"
-    kind: DType = dtype  # type: ignore[assignment]
-    modes: tuple[Mode, ...] = ("infer", "train")
-    for mode in modes:
+    for mode in ("infer", "train"):
         count = batch
         if count is None:
             count = search_batch(
-                spec, device=where, mode=mode, dtype=kind, channels_last=channels_last,
+                spec, device=where, mode=mode, dtype=dtype, channels_last=channels_last,
                 compiled=compiled, image_size=image_size,
             ).best.batch  # fmt: skip
         yield measure(
-            spec, device=where, batch=count, mode=mode, dtype=kind, channels_last=channels_last,
+            spec, device=where, batch=count, mode=mode, dtype=dtype, channels_last=channels_last,
             compiled=compiled, image_size=image_size, with_memory=True,
         )  # fmt: skip
 
