@@ -18,6 +18,8 @@ SUMMARIES = {
     "weights": "list, fetch, convert and check published weights",
     "calibrate": "measure this device, to predict run times on it",
     "plan": "predict memory, speed and cost of a training run",
+    "sweep": "run a population of networks or settings, on one machine or many",
+    "report": "what sweeps found, as one HTML file",
 }
 
 

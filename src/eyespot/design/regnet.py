@@ -28,15 +28,29 @@ def regnet_widths(w_0: int, w_a: float, w_m: float, depth: int) -> tuple[list[in
     Raises:
         ValueError: If a parameter is outside its range.
     """
+    _need_parameters(w_0, w_a, w_m, depth)
+    powers = [_power(w_0, w_a, w_m, j) for j in range(depth)]
+    widths = [QUANTUM * round(w_0 * w_m**k / QUANTUM) for k in powers]
+    stage_widths = sorted(set(widths))
+    return stage_widths, [widths.count(width) for width in stage_widths], max(powers) + 1
+
+
+def num_powers(w_0: int, w_a: float, w_m: float, depth: int) -> int:
+    """Return how many stages the parameters span, max k + 1, as `regnet_widths` but in no time."""
+    _need_parameters(w_0, w_a, w_m, depth)
+    return _power(w_0, w_a, w_m, depth - 1) + 1
+
+
+def _need_parameters(w_0: int, w_a: float, w_m: float, depth: int) -> None:
     if w_a < 0 or w_0 <= 0 or w_m <= 1 or depth < 1 or w_0 % QUANTUM:
         raise ValueError(
             "need w_a >= 0, w_m > 1, depth >= 1 and a positive w_0 divisible by 8, got "
             f"w_0={w_0}, w_a={w_a}, w_m={w_m}, depth={depth}"
         )
-    powers = [round(math.log((w_0 + w_a * j) / w_0) / math.log(w_m)) for j in range(depth)]
-    widths = [QUANTUM * round(w_0 * w_m**k / QUANTUM) for k in powers]
-    stage_widths = sorted(set(widths))
-    return stage_widths, [widths.count(width) for width in stage_widths], max(powers) + 1
+
+
+def _power(w_0: int, w_a: float, w_m: float, block: int) -> int:
+    return round(math.log((w_0 + w_a * block) / w_0) / math.log(w_m))
 
 
 def compatible_widths(

@@ -6,11 +6,12 @@ dataclass. An unknown or missing field is an error that names it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from eyespot.design.files import write_whole
+from eyespot.design.plain_data import fill, short
 from eyespot.design.specs import AnyNetSpec, EffNetSpec, Spec, ViTSpec, ViTStem
 from eyespot.errors import unknown_name
 
@@ -33,16 +34,14 @@ def spec_from_dict(data: object) -> Spec:
         ValueError: If a field is unknown, missing, or of another type; it is named.
     """
     if not isinstance(data, Mapping) or "family" not in data:
-        raise ValueError(
-            f'need a spec with a "family" ({", ".join(_FAMILIES)}), got {_short(data)}'
-        )
+        raise ValueError(f'need a spec with a "family" ({", ".join(_FAMILIES)}), got {short(data)}')
     family = data["family"]
     if family not in _FAMILIES:
         raise ValueError(unknown_name("family of networks", str(family), _FAMILIES))
     rest = {name: value for name, value in data.items() if name != "family"}
     if family == "vit" and isinstance(rest.get("stem"), Mapping):
-        rest["stem"] = _fill(ViTStem, rest["stem"], "stem")
-    spec: Spec = _fill(_FAMILIES[family], rest, f"{family} spec")
+        rest["stem"] = fill(ViTStem, rest["stem"], "stem")
+    spec: Spec = fill(_FAMILIES[family], rest, f"{family} spec")
     return spec
 
 
@@ -66,41 +65,3 @@ def read_spec(path: Path) -> Spec:
 def write_spec(spec: Spec, path: Path) -> None:
     """Write a spec file whole or not at all."""
     write_whole(path, json.dumps(spec_to_dict(spec), indent=2) + "\n")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _fill(cls: Any, data: Mapping[str, Any], what: str) -> Any:
-    known = {field.name: field for field in fields(cls)}
-    for name in data:
-        if name not in known:
-            raise ValueError(unknown_name(f"field of {what}", str(name), known))
-    missing = [
-        name
-        for name, field in known.items()
-        if name not in data and field.default is MISSING and field.default_factory is MISSING
-    ]
-    if missing:
-        raise ValueError(f"need {', '.join(missing)} in a {what}, got only {', '.join(data)}")
-    return cls(**{name: _checked(name, value, known[name].type) for name, value in data.items()})
-
-
-def _checked(name: str, value: Any, kind: Any) -> Any:
-    """Return a JSON value as the field's type, or say what was needed."""
-    if get_origin(kind) is tuple:
-        item = get_args(kind)[0]
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"need a list for {name}, got {_short(value)}")
-        return tuple(_checked(name, entry, item) for entry in value)
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise ValueError(unknown_name(name, str(value), get_args(kind)))
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not kind:
-        raise ValueError(f"need {name} as {kind.__name__}, got {_short(value)}")
-    return value

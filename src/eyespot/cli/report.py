@@ -1,0 +1,61 @@
+"""`eyespot report`: what sweeps found, as one HTML file."""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+import eyespot
+from eyespot.design.files import write_whole
+
+
+def report(
+    folders: Positional[tuple[Path, ...]],
+    out: Path | None = None,
+    metric: str = "error",
+    by: str | None = None,
+    figures: Path | None = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Report what sweeps found: EDFs, what decides, learning curves, networks, optimizability.
+
+    Args:
+        folders: Folders that `eyespot sweep` wrote; several are compared.
+        out: The HTML file; report.html in the first folder if not given.
+        metric: What to take as the error; the least is best.
+        by: A parameter or label to group runs by, such as optimizer or model.
+        figures: Also write every figure as a PDF into this folder.
+        as_json: Print the numbers as JSON instead of writing a page.
+    """
+    from eyespot.sweep.summary import summarize
+
+    data = summarize(folders, metric=metric, by=by)
+    if as_json:
+        print(json.dumps(_null_for_nan(data)))
+        return
+    from eyespot.report.sweep_report import save_figures, sweep_page
+
+    path = out or folders[0] / "report.html"
+    write_whole(path, sweep_page(data, eyespot.__version__))
+    for sweep in data["sweeps"]:
+        state = ", ".join(f"{sweep[word]} {word}" for word in ("done", "failed", "missing"))
+        print(f"{sweep['name']}: {state}")
+    for group in data["groups"]:
+        edf = group["edf"]
+        print(f"  {group['name']}: least {metric} {edf['least']:.4g}, mean {edf['mean']:.4g}")
+    for sweep in data["sweeps"]:
+        for note in sweep["notes"]:
+            print(note)
+    if figures is not None:
+        print(f"written: {len(save_figures(data, figures))} figures in {figures}")
+    print(f"written: {path}")
+
+
+def _null_for_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _null_for_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_null_for_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

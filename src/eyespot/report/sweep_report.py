@@ -1,0 +1,303 @@
+"""A sweep's page: who is best, how the population is spread, and which parameters decide.
+
+Takes the plain data of a sweep's summary (see the keys in `sweep_page`), so that this room and the
+one that runs sweeps need not know each other.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from eyespot.report import html
+from eyespot.report.figures import style, to_svg
+from eyespot.report.sweep_plots import (
+    curves_figure,
+    delta_figure,
+    edf_figure,
+    label_of,
+    networks_figure,
+    scatter_figure,
+)
+
+_BEST = 16
+_PANELS = 18
+_FAILURES = 20
+_UNITS = {"flops": "G", "params": "M", "acts": "M"}
+
+
+class Drawing(NamedTuple):
+    """A figure of the page.
+
+    Attributes:
+        section: Where it belongs: "edf", "scatter", "curves" or "networks".
+        name: File name without an ending; also its accessible name.
+        caption: What stands below it.
+        figure: The figure.
+        tips: What to say of its marks, by their ids.
+    """
+
+    section: str
+    name: str
+    caption: str
+    figure: Figure
+    tips: Mapping[str, Sequence[str]]
+
+
+def sweep_page(data: Mapping[str, Any], version: str) -> str:
+    """Return the report of sweeps as one HTML file.
+
+    Args:
+        data: `metric`; `sweeps` with `name`, `about`, `folder`, `seed`, `count`, `run`, `done`,
+            `failed`, `missing`, `failures`, `notes`; `groups` with `name`, `runs` (best first:
+            `index`, `error`, `metrics`, `labels`, `curves`, `stages`), `edf`, `estimates`,
+            `outcomes`; and `optimizability`, one mapping a model.
+        version: Of this package, for the last line.
+    """
+    sweeps, groups, metric = data["sweeps"], data["groups"], data["metric"]
+    drawings = list(draw(data))
+    title = ", ".join(sweep["name"] for sweep in sweeps)
+    body = [*_head(sweeps, groups, metric), *_edf_section(drawings)]
+    body += _optimizability_section(data["optimizability"])
+    body += _scatter_section(drawings, groups)
+    body += _figures_section(
+        drawings, "curves", "Learning curves",
+        "The three best and the three worst runs; dashed lines are averaged weights, grey lines "
+        "are all other runs.",
+    )  # fmt: skip
+    body += _figures_section(
+        drawings, "networks", "Best and worst networks",
+        "A bar is a block, as high as it is wide; colours are stages.",
+    )  # fmt: skip
+    body += _tables(groups, sweeps, metric)
+    return html.page(f"Sweep: {title}", body, f"Made by eyespot {version}.")
+
+
+def save_figures(data: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write every figure of the page as a PDF, for a paper; returns their paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for drawing in draw(data):
+        path = folder / f"{drawing.name}.pdf"
+        with style():
+            drawing.figure.savefig(path)
+        paths.append(path)
+    return paths
+
+
+def draw(data: Mapping[str, Any]) -> Iterator[Drawing]:
+    """Yield the figures of a sweep's report."""
+    groups, metric = data["groups"], data["metric"]
+    usable = [group for group in groups if group["edf"]["errors"]]
+    with style():
+        yield Drawing("edf", "edf", "Bands are 95% bootstrap.", edf_figure(usable, metric), {})
+        if metric == "error" and len(usable) > 1:
+            yield Drawing("edf", "edf-delta", "", delta_figure(usable), {})
+        for name in _panels(usable):
+            figure, tips = scatter_figure(name, usable, metric, f"scatter-{name}")
+            caption = _caption(name, usable)
+            yield Drawing("scatter", f"scatter-{name}", caption, figure, tips)
+        for i, group in enumerate(usable):
+            curves = curves_figure(group)
+            if curves is not None:
+                yield Drawing("curves", f"curves-{i}", group["name"], curves, {})
+        for i, group in enumerate(usable):
+            yield from _networks(group, i, metric)
+
+
+def _networks(group: Mapping[str, Any], number: int, metric: str) -> Iterator[Drawing]:
+    """Draw the best and the worst networks of a group whose networks differ."""
+    finite = [run for run in group["runs"] if math.isfinite(run["error"]) and run["stages"]]
+    if len({str(run["stages"]) for run in finite}) < 2:
+        return
+    best, worst = finite[:5], finite[5:][-5:]
+    widest = max(max(run["stages"][1]) for run in best + worst)
+    for word, runs in (("best", best), ("worst", worst)):
+        if runs:
+            figure = networks_figure(runs, metric, widest)
+            name, caption = f"networks-{word}-{number}", f"{group['name']}: {word}"
+            yield Drawing("networks", name, caption, figure, {})
+
+
+def _panels(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Metrics that vary, those that rank most with the error first."""
+    strength: dict[str, float] = {}
+    for group in groups:
+        for name, estimate in group["estimates"].items():
+            rank = abs(estimate["rank_correlation"])
+            strength[name] = max(strength.get(name, 0.0), 0.0 if math.isnan(rank) else rank)
+    return sorted(strength, key=lambda name: -strength[name])[:_PANELS]
+
+
+def _caption(name: str, groups: Sequence[Mapping[str, Any]]) -> str:
+    """Say where one group's best are; for several there is a table."""
+    if len(groups) > 1 or name not in groups[0]["estimates"]:
+        return ""
+    estimate = groups[0]["estimates"][name]
+    rank = estimate["rank_correlation"]
+    ranked = "" if math.isnan(rank) else f", rank correlation {rank:+.2f}"
+    return f"best around {_range(estimate)}{ranked}"
+
+
+def _range(estimate: Mapping[str, float]) -> str:
+    return f"{estimate['median']:.3g} ({estimate['low']:.3g} to {estimate['high']:.3g})"
+
+
+def _head(
+    sweeps: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]], metric: str
+) -> list[str]:
+    abouts = [sweep["about"] for sweep in sweeps if sweep["about"]]
+    done = sum(sweep["done"] for sweep in sweeps)
+    count = sum(sweep["count"] for sweep in sweeps)
+    failed = sum(sweep["failed"] for sweep in sweeps)
+    diverged = sum(group["edf"]["diverged"] for group in groups)
+    least = min(group["edf"]["least"] for group in groups if group["edf"]["errors"])
+    pairs = [(f"{least:.4g}", f"least {label_of(metric)}"), (f"{done:,} of {count:,}", "runs done")]
+    if diverged:
+        pairs.append((f"{diverged:,}", "diverged"))
+    if failed:
+        pairs.append((f"{failed:,}", "failed"))
+    return [*(html.paragraph(f"{about}.") for about in dict.fromkeys(abouts)), html.facts(pairs)]
+
+
+def _svg(drawing: Drawing) -> str:
+    return html.figure(to_svg(drawing.figure, drawing.name, drawing.tips), drawing.caption)
+
+
+def _edf_section(drawings: Sequence[Drawing]) -> list[str]:
+    figures = [_svg(drawing) for drawing in drawings if drawing.section == "edf"]
+    return [
+        html.heading("Error distribution"),
+        html.paragraph("Which share of the runs has which error: further left and up is better."),
+        html.grid(figures, wide=True),
+    ]
+
+
+def _scatter_section(drawings: Sequence[Drawing], groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    outcomes = {name for group in groups for name in group["outcomes"]}
+    scatters = [drawing for drawing in drawings if drawing.section == "scatter"]
+    given = [_svg(d) for d in scatters if d.name.removeprefix("scatter-") not in outcomes]
+    came = [_svg(d) for d in scatters if d.name.removeprefix("scatter-") in outcomes]
+    parts = []
+    if given:
+        text = (
+            "Error against everything that varied, strongest first. "
+            + ("Shaded is" if len(groups) == 1 else "The bars below the axes are")
+            + " where the best runs lie (95% of an empirical bootstrap), with the median; the star "
+            "is the best run. Runs far worse than the rest are drawn at the upper edge."
+        )
+        parts += [html.heading("What decides"), html.paragraph(text), *_legend(groups)]
+        parts += [html.grid(given), *_ranges(groups)]
+    if came:
+        text = "Results, not settings: what went with a low error."
+        parts += [html.heading("Measured beside the error"), html.paragraph(text), *_legend(groups)]
+        parts += [html.grid(came)]
+    return parts
+
+
+def _legend(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = [group["name"] for group in groups if group["edf"]["errors"]]
+    return [html.legend(names)] if len(names) > 1 else []
+
+
+def _ranges(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return where the best of each group are, if there are several."""
+    if len(groups) < 2:
+        return []
+    names = dict.fromkeys(name for group in groups for name in group["estimates"])
+    rows = [
+        [
+            name,
+            *(
+                _range(group["estimates"][name]) if name in group["estimates"] else None
+                for group in groups
+            ),
+        ]
+        for name in names
+    ]
+    text = "Where the best runs lie: the median, and 95% of the bootstrap."
+    return [html.paragraph(text), html.table(["", *(group["name"] for group in groups)], rows)]
+
+
+def _figures_section(drawings: Sequence[Drawing], section: str, title: str, text: str) -> list[str]:
+    figures = [_svg(drawing) for drawing in drawings if drawing.section == section]
+    if not figures:
+        return []
+    together = html.grid(figures, wide=True) if section == "curves" else "".join(figures)
+    return [html.heading(title), html.paragraph(text), together]
+
+
+def _optimizability_section(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    measured = [verdict for verdict in verdicts if verdict["measured"]]
+    if not measured:
+        return []
+    columns = ["model", "length", "optimizer", "lr and wd", "within 4 points", "score", "measured"]
+    rows = [
+        [
+            verdict["model"],
+            *(float(verdict[name]) for name in ("length", "optimizer", "lr_wd")),
+            "–" if math.isnan(verdict["within"]) else f"{verdict['within']:.0%}",
+            float(verdict["score"]),
+            f"{verdict['measured']} of 3",
+        ]
+        for verdict in measured
+    ]
+    return [
+        html.heading("How easy to optimize"),
+        html.paragraph(
+            "Points of error lost, less is easier: by the shortest schedule instead of the "
+            "longest, by SGD instead of AdamW, by a random learning rate and weight decay instead "
+            "of the best (at most 10 a run). The score is the mean of those measured."
+        ),
+        html.table(columns, rows),
+    ]
+
+
+def _tables(
+    groups: Sequence[Mapping[str, Any]], sweeps: Sequence[Mapping[str, Any]], metric: str
+) -> list[str]:
+    parts = [html.heading("Best runs")]
+    for group in groups:
+        runs = [run for run in group["runs"] if math.isfinite(run["error"])][
+            : _BEST if len(groups) == 1 else _BEST // 2
+        ]
+        names = [n for n in group["estimates"] if any(n in run["metrics"] for run in runs)]
+        labels = sorted({name for run in runs for name in run["labels"]})
+        rows = [
+            [
+                f"#{run['index']}",
+                float(run["error"]),
+                *(run["metrics"].get(name) for name in names),
+                *(run["labels"].get(name) for name in labels),
+            ]
+            for run in runs
+        ]
+        if len(groups) > 1:
+            parts.append(html.paragraph(group["name"]))
+        heads = [f"{name} ({_UNITS[name]})" if name in _UNITS else name for name in names]
+        parts.append(html.table(["point", metric, *heads, *labels], rows))
+    failures = [
+        [sweep["name"], f"#{failure['index']}", failure["error"]]
+        for sweep in sweeps
+        for failure in sweep["failures"]
+    ]
+    if failures:
+        parts += [
+            html.heading(f"Failed runs ({len(failures)})"),
+            html.table(["sweep", "point", "last line of the traceback"], failures[:_FAILURES]),
+        ]
+    parts += [html.heading("The sweeps")]
+    columns = ["sweep", "points", "done", "failed", "missing", "seed", "run", "folder"]
+    rows = [
+        [
+            sweep["name"], sweep["count"], sweep["done"], sweep["failed"], sweep["missing"],
+            str(sweep["seed"]), sweep["run"], sweep["folder"],
+        ]
+        for sweep in sweeps
+    ]  # fmt: skip
+    parts.append(html.table(columns, rows))
+    parts += [html.paragraph(note) for sweep in sweeps for note in sweep["notes"]]
+    return parts

@@ -1,0 +1,1 @@
+"""Populations of runs: points on disk, workers that share a folder, and what the results say."""

@@ -1,0 +1,191 @@
+"""What sweeps found, as plain data: what a report draws, and what `--json` prints.
+
+A group is the runs of one sweep, or those of one sweep with one value of a label or number. NaN
+stands for what is not known.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from eyespot.sweep.best_range import best_range
+from eyespot.sweep.edf import edf_band, error_edf
+from eyespot.sweep.folder import read_sweep
+from eyespot.sweep.optimizability import Trial, verdicts
+from eyespot.sweep.rows import Row, read_rows
+
+_BAND_POINTS = 120
+_SEED = 0
+
+
+def summarize(
+    folders: Sequence[Path], *, metric: str = "error", by: str | None = None
+) -> dict[str, Any]:
+    """Return what sweeps found.
+
+    Args:
+        folders: Folders of sweeps.
+        metric: What to take as the error; the least is best.
+        by: A parameter or label to group runs by, such as "optimizer"; by sweep alone if not given.
+
+    Returns:
+        `metric`; `sweeps`, one dict each with counts, failures and notes; `groups`, one dict each
+        with `name`, `runs`, `edf`, `estimates` and
+        `outcomes` (the numbers that runs measured); `optimizability`, one dict a model.
+
+    Raises:
+        ValueError: If a folder holds no sweep, no run has the metric, or none has `by`.
+    """
+    if not folders:
+        raise ValueError("need the folder of at least one sweep, got none")
+    sweeps, groups, every = [], [], []
+    names = _names(folders)
+    for folder, name in zip(folders, names, strict=True):
+        rows, notes = read_rows(folder, metric)
+        done = [row for row in rows if row.status == "done"]
+        sweeps.append(_sweep(folder, name, rows, notes))
+        every += done
+        for label, members in _split(done, by).items():
+            groups.append(
+                _group(
+                    f"{name} {label}".strip() if len(folders) > 1 or not label else label, members
+                )
+            )
+    if not any(math.isfinite(row.error) for row in every):
+        raise ValueError(_no_metric(metric, every))
+    return {
+        "metric": metric,
+        "sweeps": sweeps,
+        "groups": [group for group in groups if group["runs"]],
+        "optimizability": [verdict._asdict() for verdict in verdicts(_trials(every))],
+    }
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Names of the sweeps' spaces; with their folders where two are alike."""
+    spaces = [read_sweep(folder).space.name for folder in folders]
+    return [
+        name if spaces.count(name) == 1 else f"{name} ({Path(folder).name})"
+        for folder, name in zip(folders, spaces, strict=True)
+    ]
+
+
+def _sweep(folder: Path, name: str, rows: Sequence[Row], notes: list[str]) -> dict[str, Any]:
+    sweep = read_sweep(folder)
+    return {
+        "name": name,
+        "about": sweep.space.about,
+        "folder": str(folder),
+        "seed": sweep.seed,
+        "count": sweep.count,
+        "run": sweep.target.what,
+        "done": sum(row.status == "done" for row in rows),
+        "failed": sum(row.status == "failed" for row in rows),
+        "missing": sum(row.status == "missing" for row in rows),
+        "failures": [
+            {"index": row.index, "error": row.note} for row in rows if row.status == "failed"
+        ],
+        "notes": notes,
+    }
+
+
+def _split(rows: Sequence[Row], by: str | None) -> dict[str, list[Row]]:
+    if by is None:
+        return {"": list(rows)}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if by not in row.labels and by not in row.metrics:
+            known = sorted({*row.labels, *row.metrics})
+            raise ValueError(f"need runs that have {by!r} to group by, got {', '.join(known)}")
+        value = row.labels.get(by) or f"{by} {row.metrics[by]:g}"
+        groups.setdefault(value, []).append(row)
+    return dict(sorted(groups.items()))
+
+
+def _group(name: str, rows: Sequence[Row]) -> dict[str, Any]:
+    if not rows:
+        return {"name": name, "runs": []}
+    errors = [row.error for row in rows]
+    edf = error_edf(errors)
+    ends = edf.errors if len(edf.errors) else np.zeros(1)
+    at = np.linspace(ends[0], ends[-1], _BAND_POINTS).tolist()
+    low, high = edf_band(errors, at, seed=_SEED)
+    return {
+        "name": name,
+        "runs": [
+            {
+                key: value
+                for key, value in asdict(row).items()
+                if key not in ("status", "note", "outcomes")
+            }
+            for row in sorted(rows, key=lambda row: (math.isnan(row.error), row.error))
+        ],
+        "edf": {
+            "errors": edf.errors.tolist(),
+            "fractions": edf.fractions.tolist(),
+            "at": at,
+            "low": low.tolist(),
+            "high": high.tolist(),
+            "runs": edf.runs,
+            "diverged": edf.diverged,
+            "least": edf.least,
+            "mean": edf.mean,
+        },
+        "estimates": estimates(rows),
+        "outcomes": sorted({name for row in rows for name in row.outcomes}),
+    }
+
+
+def estimates(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return, for each number that varies among runs, where the best are and how much it matters.
+
+    `low`, `median` and `high` are `best_range`'s; `rank_correlation` is Spearman's with the error.
+    What ranks most with the error comes first.
+    """
+    usable = [row for row in rows if math.isfinite(row.error)]
+    found = {}
+    for name in dict.fromkeys(name for row in usable for name in row.metrics):
+        having = [row for row in usable if math.isfinite(row.metrics.get(name, math.nan))]
+        values = [row.metrics[name] for row in having]
+        errors = [row.error for row in having]
+        if len(set(values)) < 2 or values == errors:
+            continue
+        rank = stats.spearmanr(values, errors).statistic if len(set(errors)) > 1 else math.nan
+        found[name] = {
+            **best_range(values, errors, seed=_SEED)._asdict(),
+            "rank_correlation": float(rank),
+        }
+    return dict(
+        sorted(found.items(), key=lambda entry: -abs(np.nan_to_num(entry[1]["rank_correlation"])))
+    )
+
+
+def _trials(rows: Sequence[Row]) -> list[Trial]:
+    """Runs that say their optimizer and epochs; others say nothing about optimizability."""
+    return [
+        Trial(
+            model=row.labels.get("model", "network"),
+            optimizer=row.labels["optimizer"],
+            epochs=int(row.metrics["epochs"]),
+            error=row.error,
+            lr=row.metrics.get("lr", math.nan),
+            wd=row.metrics.get("wd", math.nan),
+        )
+        for row in rows
+        if "optimizer" in row.labels and "epochs" in row.metrics
+    ]
+
+
+def _no_metric(metric: str, rows: Sequence[Row]) -> str:
+    if not rows:
+        return "need at least one run that is done, got none; run the sweep first"
+    known: Mapping[str, Any] = {**rows[0].metrics, **rows[0].curves}
+    return (
+        f"need a run with a finite {metric!r}, got none among {len(rows)}; pass --metric with one "
+        f"of: {', '.join(sorted(known)) or 'nothing was measured'}"
+    )

@@ -1,0 +1,119 @@
+"""Summaries of whole folders: counts, groups, what ranks with the error, and what is missing."""
+
+import json
+import math
+
+import pytest
+
+from eyespot.design.samplers import FloatRange, Value
+from eyespot.design.space import Space
+from eyespot.sweep.best_range import best_range
+from eyespot.sweep.folder import Sweep, Target, prepare
+from eyespot.sweep.records import Record, append_record
+from eyespot.sweep.rows import read_rows
+from eyespot.sweep.summary import summarize
+
+SPACE = Space(
+    "s",
+    "an example",
+    parameters={
+        "lr": FloatRange(0.01, 1.0, "log_uniform", 1e-10),
+        "wd": FloatRange(1e-5, 1e-3, "log_uniform", 1e-10),
+        "optimizer": Value(("adamw", "sgd")),
+        "epochs": Value((50,)),
+    },
+)
+
+
+def finished(folder, count=12, *, name="s", error=lambda p: 100 * p["lr"]):
+    space = Space(name, SPACE.about, parameters=SPACE.parameters)
+    points = prepare(folder, Sweep(space, 1, count, Target("callable", "m:f")))
+    for point in points:
+        metrics = {"error": error(point.parameters), "seconds_taken": 2.0 + point.index}
+        append_record(folder / "results.jsonl", Record(point.index, "done", metrics))
+    return points
+
+
+def test_one_sweep(tmp_path):
+    points = finished(tmp_path)
+    append_record(tmp_path / "results.jsonl", Record(0, "retry"))
+    data = summarize([tmp_path])
+    (sweep,), (group,) = data["sweeps"], data["groups"]
+    assert (sweep["done"], sweep["failed"], sweep["missing"]) == (12, 0, 0)
+    assert (sweep["name"], sweep["about"], sweep["run"]) == ("s", "an example", "m:f")
+    errors = sorted(100 * point.parameters["lr"] for point in points)
+    assert [run["error"] for run in group["runs"]] == pytest.approx(errors)
+    assert group["edf"]["errors"] == pytest.approx(errors)
+    assert group["edf"]["fractions"] == pytest.approx([(k + 1) / 12 for k in range(12)])
+    assert group["edf"]["at"][0] == errors[0]
+    assert group["edf"]["low"][-1] == group["edf"]["high"][-1] == 1
+    assert next(iter(group["estimates"])) == "lr"
+    assert group["estimates"]["lr"]["rank_correlation"] == pytest.approx(1.0)
+    assert group["outcomes"] == ["seconds_taken"]
+    assert "epochs" not in group["estimates"]
+    lrs = [point.parameters["lr"] for point in points]
+    found = best_range(lrs, [100 * lr for lr in lrs], seed=0)
+    assert group["estimates"]["lr"]["median"] == found.median
+    json.dumps(data, allow_nan=True)
+
+
+def test_groups_by_a_label_and_by_a_number(tmp_path):
+    points = finished(tmp_path)
+    groups = summarize([tmp_path], by="optimizer")["groups"]
+    counts = [sum(p.parameters["optimizer"] == o for p in points) for o in ("adamw", "sgd")]
+    assert [group["name"] for group in groups] == ["adamw", "sgd"]
+    assert [group["edf"]["runs"] for group in groups] == counts
+    assert [g["name"] for g in summarize([tmp_path], by="epochs")["groups"]] == ["epochs 50"]
+    with pytest.raises(ValueError, match="need runs that have 'optimiser' to group by, got "):
+        summarize([tmp_path], by="optimiser")
+
+
+def test_several_sweeps_are_compared(tmp_path):
+    for i, name in enumerate(("a", "b", "a")):
+        (tmp_path / f"{i}").mkdir()
+        finished(tmp_path / f"{i}", 4, name=name)
+    names = [g["name"] for g in summarize([tmp_path / str(i) for i in range(3)])["groups"]]
+    assert names == ["a (0)", "b", "a (2)"]
+    both = summarize([tmp_path / "0", tmp_path / "1"], by="optimizer")["groups"]
+    assert {group["name"] for group in both} >= {"a sgd", "b adamw"}
+
+
+def test_diverged_runs_stay_in_the_population(tmp_path):
+    finished(tmp_path, error=lambda p: math.nan if p["lr"] > 0.1 else 100 * p["lr"])
+    data = summarize([tmp_path])
+    edf = data["groups"][0]["edf"]
+    assert edf["runs"] == 12
+    assert 0 < edf["diverged"] < 12
+    assert edf["fractions"][-1] == pytest.approx(1 - edf["diverged"] / 12)
+    (verdict,) = data["optimizability"]
+    assert (verdict["model"], verdict["measured"]) == ("network", 2)
+    assert 0 < verdict["lr_wd"] <= 10
+
+
+def test_another_metric_can_be_the_error(tmp_path):
+    finished(tmp_path)
+    data = summarize([tmp_path], metric="seconds_taken")
+    assert [run["index"] for run in data["groups"][0]["runs"]] == list(range(12))
+    assert "seconds_taken" not in data["groups"][0]["estimates"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentence"),
+    [
+        ("top1", r"finite 'top1', got none among 2; pass --metric with one of: .*seconds_taken"),
+        ("error", "finite 'error', got none among 2"),
+    ],
+)
+def test_without_the_metric_it_says_which_there_are(tmp_path, metric, sentence):
+    finished(tmp_path, 2, error=lambda p: math.nan)
+    with pytest.raises(ValueError, match=sentence):
+        summarize([tmp_path], metric=metric)
+
+
+def test_nothing_done_is_refused(tmp_path):
+    prepare(tmp_path, Sweep(SPACE, 1, 2, Target("callable", "m:f")))
+    with pytest.raises(ValueError, match="need at least one run that is done, got none"):
+        summarize([tmp_path])
+    with pytest.raises(ValueError, match="need the folder of at least one sweep"):
+        summarize([])
+    assert [row.status for row in read_rows(tmp_path)[0]] == ["missing", "missing"]
