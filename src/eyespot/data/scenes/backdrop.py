@@ -93,22 +93,26 @@ def _clouds(stream: Stream, size: int) -> Float32[np.ndarray, "h w"]:
     """Smooth noise at three scales, about -1 to 1."""
     total = np.zeros((size, size), dtype=np.float32)
     for octave, cells in enumerate(_NOISE_CELLS):
-        nodes = stream.words(cells * cells) >> np.uint64(40)
-        heights = (nodes.astype(np.float32) * np.float32(2.0**-23) - 1).reshape(cells, cells)
+        nodes = stream.words(cells * cells) >> np.uint64(56)
+        heights = nodes.astype(np.float32).reshape(cells, cells) - 128
         spread = _spread(cells, size)
-        total += spread @ heights @ spread.T * (1.5 * 0.6**octave)
+        total += spread @ heights @ spread.T * (1.5 * 0.6**octave / (128 * 256 * 256))
     return total
 
 
 @cache
 def _spread(cells: int, size: int) -> Float32[np.ndarray, "size cells"]:
-    """Weights that carry values on a coarse grid to pixels, along a cubic B-spline."""
+    """Weights from a coarse grid to pixels along a cubic B-spline, in whole 256ths.
+
+    Products of whole numbers this small are exact in float32, in whatever order they are added.
+    """
     place = (np.arange(size) + 0.5) / size * (cells - 3) + 1
     offset = np.abs(place[:, None] - np.arange(cells))
     near = 2 / 3 - offset**2 + offset**3 / 2
     far = (2 - offset) ** 3 / 6
     weights = np.where(offset < 1, near, np.where(offset < 2, far, 0))
-    return weights.astype(np.float32)
+    whole: Float32[np.ndarray, "size cells"] = np.rint(weights * 256).astype(np.float32)
+    return whole
 
 
 def _grain(stream: Stream, size: int) -> Float32[np.ndarray, "h w"]:

@@ -54,9 +54,9 @@ def paint_over(rgb: Rgb, tone: str) -> tuple[Rgb, float]:
     white, black = (0.98, 0.97, 0.94), (0.13, 0.13, 0.17)
     match tone:
         case "shade":
-            return (white, 0.22) if dark else (black, 0.18 if bright else 0.42)
+            return (white, 0.16) if dark else (black, 0.12 if bright else 0.26)
         case "tint":
-            return (black, 0.05) if bright else (white, 0.42)
+            return (black, 0.04) if bright else (white, 0.12 if dark else 0.26)
         case "ink":
             return ((0.56, 0.56, 0.58), 1.0) if dark else (black, 1.0)
         case "paper":

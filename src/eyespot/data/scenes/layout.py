@@ -9,6 +9,8 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from eyespot.data.scenes.backdrop import draw_backdrop
 from eyespot.data.scenes.colour import draw_colour
 from eyespot.data.scenes.silhouettes import (
@@ -25,6 +27,7 @@ from eyespot.data.scenes.world import Scene, SceneConfig, SceneObject
 
 _GRID_PX = 64
 _EDGE = 0.015
+_LEAST_OVERLAP = 1e-3
 _THROWS = 24
 _LAYOUTS = 40
 
@@ -159,19 +162,18 @@ def place(
 
 def finish(config: SceneConfig, seed: int, index: int, objects: list[SceneObject]) -> Scene:
     """Return the scene of the placed objects with what only silhouettes tell filled in."""
-    solid = whole(cut_patches(objects, _GRID_PX, details=False), _GRID_PX)
-    areas = solid.sum(axis=(1, 2))
-    hidden = solid.copy()
+    shares = whole(cut_patches(objects, _GRID_PX, details=False), _GRID_PX)
+    solid = np.rint(shares * 255).astype(np.int64)  # whole numbers: sums without rounding
+    areas, left = solid.sum(axis=(1, 2)), solid.copy()
     overlaps = []
     for near in range(1, len(objects)):
-        shared = (solid[:near] * solid[near]).sum(axis=(1, 2))
-        hidden[:near] *= 1 - solid[near]
+        shared = (solid[:near] * solid[near]).sum(axis=(1, 2)) / 255
+        shared /= np.minimum(areas[:near], areas[near])
+        left[:near] = left[:near] * (255 - solid[near]) // 255
         overlaps += [
-            (far, near, float(shared[far] / min(areas[far], areas[near])))
-            for far in range(near)
-            if shared[far] > 0
+            (far, near, float(share)) for far, share in enumerate(shared) if share >= _LEAST_OVERLAP
         ]
-    visible = hidden.sum(axis=(1, 2)) / areas
+    visible = left.sum(axis=(1, 2)) / areas
     size = config.image_size
     masks = visible_masks(whole(cut_patches(objects, size, details=False), size))
     seen = tuple(

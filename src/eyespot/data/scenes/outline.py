@@ -1,7 +1,7 @@
 """What an outline is, and the few strokes it is drawn with.
 
 Outlines live on a unit canvas: x to the right, y down, the silhouette's longer side from -1 to 1.
-A contour is an array of corners [P, 2]; curves are corners close enough that no one sees them.
+A contour is an array of corners [_, 2]; curves are corners close enough that no one sees them.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-Contour = Float[np.ndarray, "p 2"]
+Contour = Float[np.ndarray, "_ 2"]
 """The corners of a closed line."""
+
+Number = float | int
+"""A coordinate; shape checkers at run time do not take one for the other."""
 
 
 @dataclass(frozen=True)
@@ -29,28 +32,28 @@ class Outline:
     body: tuple[Contour, ...]
     holes: tuple[Contour, ...] = ()
     details: tuple[tuple[str, tuple[Contour, ...]], ...] = ()
-    tilt_deg: float = 15.0
+    tilt_deg: Number = 15.0
     flips: bool = False
 
 
-def corners(*points: tuple[float, float]) -> Contour:
+def corners(*points: tuple[Number, Number]) -> Contour:
     """Return the contour through the given points."""
     return np.array(points, dtype=np.float64)
 
 
-def box(left: float, top: float, right: float, bottom: float) -> Contour:
+def box(left: Number, top: Number, right: Number, bottom: Number) -> Contour:
     """Return an upright rectangle."""
     return corners((left, top), (right, top), (right, bottom), (left, bottom))
 
 
 def arc(
-    x: float,
-    y: float,
-    width: float,
-    height: float | None = None,
-    start_deg: float = 0.0,
-    stop_deg: float = 360.0,
-    tilt_deg: float = 0.0,
+    x: Number,
+    y: Number,
+    width: Number,
+    height: Number | None = None,
+    start_deg: Number = 0.0,
+    stop_deg: Number = 360.0,
+    tilt_deg: Number = 0.0,
 ) -> Contour:
     """Return points of an ellipse around (x, y), clockwise on the screen from `start_deg`.
 
@@ -72,7 +75,7 @@ def arc(
     return contour
 
 
-def bend(*controls: tuple[float, float], count: int = 8) -> Contour:
+def bend(*controls: tuple[Number, Number], count: int = 8) -> Contour:
     """Return points of the Bezier curve with the given control points (three or four of them)."""
     points = np.array(controls, dtype=np.float64)[:, None]
     steps = np.linspace(0.0, 1.0, count + 1)[:, None]
@@ -92,7 +95,7 @@ def mirrored(half: Contour) -> Contour:
     return np.concatenate([half, half[::-1] * (-1.0, 1.0)])
 
 
-def rounded(contour: Contour, radius: float) -> Contour:
+def rounded(contour: Contour, radius: Number) -> Contour:
     """Return the contour with every corner cut by a curve that starts `radius` before it."""
     parts = []
     for before, corner, after in zip(
@@ -105,12 +108,12 @@ def rounded(contour: Contour, radius: float) -> Contour:
     return np.concatenate(parts)
 
 
-def turned(contour: Contour, angle_deg: float) -> Contour:
+def turned(contour: Contour, angle_deg: Number) -> Contour:
     """Return the contour turned clockwise around the origin."""
     angle = np.deg2rad(angle_deg)
     sin, cos = np.sin(angle), np.cos(angle)
-    result: Contour = contour @ np.array([[cos, sin], [-sin, cos]])
-    return result
+    x, y = contour.T
+    return np.stack([x * cos - y * sin, x * sin + y * cos], axis=1)
 
 
 def fitted(outline: Outline) -> Outline:

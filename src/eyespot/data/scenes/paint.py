@@ -54,15 +54,13 @@ class _Light(NamedTuple):
 
 
 def _lighting(bodies: Float32[np.ndarray, "n p p"], size: int) -> _Light:
-    side_px = bodies.shape[1]
-    soft, sharp = _blur(side_px, _SOFT * size), _blur(side_px, max(0.55, _RIM_WIDTH * size))
-    blurred = soft @ bodies @ soft
+    blurred = _blurred(bodies, _SOFT * size)
     right, down = _STEP * size * _LIGHT[0], _STEP * size * _LIGHT[1]
     tilt = _moved(blurred, -right, -down) - _moved(blurred, right, down)
     return _Light(
         shadow=_moved(blurred, _SHADOW_SHIFT[0] * size, _SHADOW_SHIFT[1] * size),
         tilt=tilt,
-        rim=np.clip(2 - 2 * (sharp @ bodies @ sharp), 0, 1),
+        rim=np.clip(2 - 2 * _blurred(bodies, max(0.55, _RIM_WIDTH * size)), 0, 1),
         glint=np.clip(_moved(tilt, 2.8 * right, 2.8 * down) * 3.6 - 1, 0, 0.95),
     )
 
@@ -84,7 +82,7 @@ def _paint_object(
     shiny = thing.material == "shiny"
     coat *= (1 + (0.5 if shiny else 0.18) * light.tilt[index]) * (1 - 0.42 * light.rim[index] ** 2)
     if shiny:
-        coat *= np.clip(0.9 - 0.26 * (_LIGHT[0] * x + _LIGHT[1] * y), 0.62, 1.12)
+        coat *= np.clip(0.94 - 0.2 * (_LIGHT[0] * x + _LIGHT[1] * y), 0.74, 1.12)
         coat += (1 - coat) * light.glint[index]
     return coat
 
@@ -120,13 +118,27 @@ def _planes(rgb: Rgb) -> Float32[np.ndarray, "3 1"]:
     return np.array(rgb, dtype=np.float32)[:, None]
 
 
+def _blurred(planes: Float32[np.ndarray, "n p p"], sigma_px: float) -> Float32[np.ndarray, "n p p"]:
+    """The planes under a Gaussian, computed in whole numbers up to 2**24.
+
+    float32 holds these exactly, so no order of adding, on no machine, makes a difference.
+    """
+    kernel, total = _gaussian(planes.shape[1], sigma_px)
+    levels = min(255, 2**24 // total**2)
+    blurred: Float32[np.ndarray, "n p p"] = kernel @ (np.rint(planes * levels) @ kernel)
+    return blurred * np.float32(1 / (levels * total**2))
+
+
 @lru_cache(maxsize=64)
-def _blur(side_px: int, sigma_px: float) -> Float32[np.ndarray, "p p"]:
-    """A Gaussian around each pixel; outside the patch is empty."""
+def _gaussian(side_px: int, sigma_px: float) -> tuple[Float32[np.ndarray, "p p"], int]:
+    """A Gaussian around each pixel in whole numbers, about 256 in all, and their sum.
+
+    Outside the patch is empty.
+    """
     line = np.arange(side_px)
     weights = np.exp(-((line[:, None] - line) ** 2) / (2 * sigma_px**2))
-    kernel: Float32[np.ndarray, "p p"] = (weights / weights[side_px // 2].sum()).astype(np.float32)
-    return kernel
+    kernel = np.rint(weights * (256 / weights[side_px // 2].sum())).astype(np.float32)
+    return kernel, int(kernel[side_px // 2].sum())
 
 
 def _moved(

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+_UNIT = 2.0**18
+
 
 def coverage(
     start: Float[np.ndarray, "e 2"],
@@ -19,10 +21,14 @@ def coverage(
     num_layers: int,
     side_px: int,
 ) -> Float32[np.ndarray, "k p p"]:
-    """Return how much of each pixel each layer covers, 0 to 1, exact to float32.
+    """Return how much of each pixel each layer covers, 0 to 1, in steps of 2**-18.
+
+    Sums run over whole numbers that float32 holds exactly, so the result does not depend on the
+    order in which a machine adds.
 
     Contours of one layer that run the same way round are united; one that runs the other way
-    round takes away what it encloses, once.
+    round takes away what it encloses, once. Only a pixel that two borders cross may come out
+    fuller than it is: there the covered shares are added.
 
     Args:
         start: First end (x, y) of every edge in pixels, within 0 and `side_px`.
@@ -42,8 +48,9 @@ def coverage(
     length = num_layers * side_px * (side_px + 1) + 1
     area = np.bincount(place, rise - beyond, length)
     area[1:] += np.bincount(place, beyond, length)[:-1]
-    steps = area[:-1].astype(np.float32).reshape(num_layers * side_px, side_px + 1)
-    covered = np.minimum(np.abs(steps @ _running_sum(side_px)), 1)
+    steps = np.rint(area[:-1] * _UNIT).astype(np.float32)
+    sums = steps.reshape(num_layers * side_px, side_px + 1) @ _running_sum(side_px)
+    covered = np.minimum(np.abs(sums) * np.float32(1 / _UNIT), 1)
     shaped: Float32[np.ndarray, "k p p"] = covered.reshape(num_layers, side_px, side_px)
     return shaped
 

@@ -62,7 +62,7 @@ def cut_patches(
         corner = (math.floor(x - side_px / 2 + 0.5), math.floor(y - side_px / 2 + 0.5))
         centre = (x - corner[0], y - corner[1])
         edges = _edges(thing.shape, details)
-        points = edges.points @ _turn(thing, image_size) + centre
+        points = _turned(edges.points, thing, image_size) + centre
         starts.append(points)
         stops.append(points[edges.following])
         layers.append(edges.layer + num_layers)
@@ -108,7 +108,7 @@ def _edges(shape: str, details: bool) -> _Edges:
 
 def extent(thing: SceneObject) -> tuple[float, float, float, float]:
     """Return how far the silhouette reaches left, up, right and down from the object's centre."""
-    points = np.concatenate(outlines()[thing.shape].body) @ _turn(thing, 1)
+    points = _turned(np.concatenate(outlines()[thing.shape].body), thing, 1)
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return -left, -top, right, bottom
 
@@ -119,13 +119,16 @@ def _reach(shape: str) -> float:
     return float(np.hypot(*np.concatenate(outlines()[shape].body).T).max())
 
 
-def _turn(thing: SceneObject, image_size: int) -> Float[np.ndarray, "2 2"]:
-    """The matrix from the unit canvas to pixels."""
+def _turned(
+    points: Float[np.ndarray, "e 2"], thing: SceneObject, image_size: int
+) -> Float[np.ndarray, "e 2"]:
+    """The points of the unit canvas in pixels from the object's centre."""
     angle = math.radians(thing.angle_deg)
     scale = thing.side / 2 * image_size
     sin, cos = scale * math.sin(angle), scale * math.cos(angle)
-    mirror = -1 if thing.flipped else 1
-    return np.array([[mirror * cos, mirror * sin], [-sin, cos]])
+    x, y = points.T
+    x = -x if thing.flipped else x
+    return np.stack([x * cos - y * sin, x * sin + y * cos], axis=1)
 
 
 def whole(patches: Patches, image_size: int) -> Float[np.ndarray, "n h w"]:

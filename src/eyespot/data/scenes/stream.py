@@ -36,7 +36,7 @@ class Stream:
         """Return whole numbers of 64 random bits; not to be mixed with other draws."""
         return np.asarray(self._bits.random_raw(count))
 
-    def between(self, low: float, high: float) -> float:
+    def between(self, low: float | int, high: float | int) -> float:
         """Return a number in [low, high)."""
         return low + (high - low) * self.unit()
 

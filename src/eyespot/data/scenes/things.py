@@ -49,7 +49,7 @@ def _bottle() -> Outline:
         bend((0.2, -0.95), (0.22, -0.6), (0.56, -0.55), (0.58, -0.1)),
         bend((0.58, 1.2), (0.58, 1.5), (0.4, 1.5), (0.0, 1.5)),
     )
-    label = rounded(box(-0.58, 0.12, 0.58, 0.86), 0.04)
+    label = rounded(box(-0.58, 0.18, 0.58, 0.72), 0.04)
     cap = rounded(box(-0.27, -1.6, 0.27, -1.24), 0.07)
     return Outline(
         (mirrored(half), cap), details=(("paper", (label,)), ("shade", (cap,))), tilt_deg=24

@@ -173,7 +173,7 @@ class Scene:
         objects: From the farthest to the nearest; an object's id is its place here.
         backdrop: The ground.
         overlaps: For each pair that overlaps (farther id, nearer id, shared area as a share of the
-            smaller silhouette).
+            smaller silhouette); shares under a thousandth are left out.
     """
 
     config: SceneConfig
