@@ -5,10 +5,7 @@ scene (centres, sides, overlaps), with the thresholds written down in the docume
 """
 
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-import jaxtyping
 
 WORDS = {
     "size": {
@@ -80,16 +77,6 @@ SUPERLATIVES = {
 }
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 MANY = "|".join(sorted(map(re.escape, RELATIONS), key=len, reverse=True))
-
-
-@contextmanager
-def types_unchecked():
-    """Turn the test run's type checks off: to meet what a user meets, or to read many texts."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @dataclass

@@ -21,7 +21,6 @@ from eyespot.data.scenes import (
     render,
 )
 from eyespot.data.scenes.stream import _PURPOSES, SPLITS, Stream
-from tests.data.scenes.reader import types_unchecked
 
 configs = st.builds(
     SceneConfig,
@@ -96,7 +95,7 @@ def test_draws_are_uniform():
     assert sorted(stream.shuffled(range(9))) == list(range(9))
 
 
-def test_splits_and_seeds_share_no_scene(unchecked):
+def test_splits_and_seeds_share_no_scene():
     drawn = {
         (split, seed): {
             scene.objects
@@ -109,7 +108,7 @@ def test_splits_and_seeds_share_no_scene(unchecked):
         assert not one & other
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(config=configs, seed=st.integers(0, 9), index=indices)
 def test_a_scene_keeps_its_promises(config, seed, index):
     scene = make_scene(config, seed, index)
@@ -129,28 +128,27 @@ def test_a_scene_keeps_its_promises(config, seed, index):
 @settings(max_examples=40, deadline=None)
 @given(index=indices)
 def test_layout_and_texts_are_the_same_at_every_size(index):
-    with types_unchecked():
-        small, large = (
-            make_scene(SceneConfig(image_size=size, max_objects=8), 3, index) for size in (100, 200)
-        )
-        for one, other in zip(small.objects, large.objects, strict=True):
-            assert dataclasses.replace(one, box_xyxy_px=other.box_xyxy_px) == other
-        assert small.overlaps == large.overlaps
-        assert caption(small) == caption(large)
-        assert referring(small) == referring(large)
-        assert questions(small) == questions(large)
-        grown = masks(small).repeat(2, axis=1).repeat(2, axis=2)
-        fine = masks(large)
+    small, large = (
+        make_scene(SceneConfig(image_size=size, max_objects=8), 3, index) for size in (100, 200)
+    )
+    for one, other in zip(small.objects, large.objects, strict=True):
+        assert dataclasses.replace(one, box_xyxy_px=other.box_xyxy_px) == other
+    assert small.overlaps == large.overlaps
+    assert caption(small) == caption(large)
+    assert referring(small) == referring(large)
+    assert questions(small) == questions(large)
+    grown = masks(small).repeat(2, axis=1).repeat(2, axis=2)
+    fine = masks(large)
     both, either = (grown & fine).sum(axis=(1, 2)), (grown | fine).sum(axis=(1, 2))
     assert (both > 0.6 * either).all()
     assert both.sum() > 0.85 * either.sum()
 
 
-def test_compositions_swap_the_colours_of_two_thirds_of_the_shapes(unchecked):
+def test_compositions_swap_the_colours_of_two_thirds_of_the_shapes():
     pairs = {
         name: {
             (thing.shape, thing.colour)
-            for index in range(400)
+            for index in range(250)
             for thing in make_scene(SceneConfig(composition=name), 4, index).objects
         }
         for name in ("a", "b")
@@ -167,16 +165,16 @@ def test_compositions_swap_the_colours_of_two_thirds_of_the_shapes(unchecked):
     assert len(free) == len(SHAPES) // 3
 
 
-def test_words_come_about_equally_often(unchecked):
+def test_words_come_about_equally_often():
     things = [
-        thing for index in range(800) for thing in make_scene(SceneConfig(), 6, index).objects
+        thing for index in range(400) for thing in make_scene(SceneConfig(), 6, index).objects
     ]
     for name, number in (("shape", 24), ("colour", 11), ("size", 3), ("material", 4)):
         words = [getattr(thing, name) for thing in things]
         shares = [words.count(word) / len(words) for word in set(words)]
         assert len(shares) == number
-        assert 0.75 / number < min(shares)
-        assert max(shares) < 1.3 / number
+        assert 0.65 / number < min(shares)
+        assert max(shares) < 1.4 / number
 
 
 @pytest.mark.parametrize(
@@ -193,7 +191,7 @@ def test_words_come_about_equally_often(unchecked):
         ({"composition": "a", "colours": ("orange",)}, "circle"),
     ],
 )
-def test_a_wrong_config_says_what_is_wrong(wrong, message, unchecked):
+def test_a_wrong_config_says_what_is_wrong(wrong, message):
     with pytest.raises(ValueError, match=message):
         SceneConfig(**wrong)
 
@@ -202,6 +200,8 @@ def test_a_world_without_room_says_so():
     crowd = SceneConfig(min_objects=8, max_objects=8, difficulty="easy", sizes=("large",))
     with pytest.raises(ValueError, match="need room for 8 objects of size large"):
         make_scene(crowd, 0, 0)
+    fewer = dataclasses.replace(crowd, min_objects=1)
+    assert {len(make_scene(fewer, 0, index).objects) for index in range(20)} <= {1, 2, 3, 4}
 
 
 def test_a_smaller_world_keeps_to_its_words():

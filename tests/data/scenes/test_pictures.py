@@ -15,7 +15,6 @@ from eyespot.data.scenes.colour import draw_colour, oklch_to_rgb
 from eyespot.data.scenes.layout import draw_details
 from eyespot.data.scenes.silhouettes import outlines
 from eyespot.data.scenes.stream import Stream
-from tests.data.scenes.reader import types_unchecked
 
 HARD = SceneConfig(difficulty="hard", max_objects=8, image_size=96)
 indices = st.integers(0, 2**40)
@@ -51,7 +50,8 @@ def nearest_colour(rgb):
     lab = oklab(rgb)
     if np.hypot(*lab[1:]) < 0.04:  # a shadow on white or a light on black is grey
         return "white" if lab[0] > 0.6 else "black"
-    return min(CENTRES, key=lambda name: np.linalg.norm(CENTRES[name] - lab))
+    weights = np.array([0.6, 1, 1])  # light and shadow move lightness most
+    return min(CENTRES, key=lambda name: np.linalg.norm((CENTRES[name] - lab) * weights))
 
 
 def alone(shape, colour, material, *, side=0.4, size=160, index=0):
@@ -87,9 +87,8 @@ def solid(thing, pixels):
 @given(index=indices)
 def test_masks_visibility_and_overlaps_agree_with_points_inside_polygons(index):
     fine = dataclasses.replace(HARD, image_size=192)
-    with types_unchecked():
-        scene, found = make_scene(fine, 1, index), None
-        found = masks(scene)
+    scene = make_scene(fine, 1, index)
+    found = masks(scene)
     whole = [solid(thing, 192) for thing in scene.objects]
     listed = {(far, near): share for far, near, share in scene.overlaps}
     for one, thing in enumerate(scene.objects):
@@ -103,12 +102,11 @@ def test_masks_visibility_and_overlaps_agree_with_points_inside_polygons(index):
             assert abs(listed.get((one, near), 0.0) - shared) < 0.03
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(index=indices, size=st.sampled_from([28, 64, 96, 160]))
 def test_boxes_are_the_tight_extent_of_masks_that_do_not_overlap(index, size):
-    with types_unchecked():
-        scene = make_scene(dataclasses.replace(HARD, image_size=size), 2, index)
-        found = masks(scene)
+    scene = make_scene(dataclasses.replace(HARD, image_size=size), 2, index)
+    found = masks(scene)
     assert found.shape == (len(scene.objects), size, size)
     assert found.sum(axis=0).max() <= 1
     for mask, box in zip(found, scene.boxes_xyxy_px, strict=True):
@@ -147,13 +145,14 @@ def test_no_shade_of_a_colour_comes_near_another():
 
 
 @pytest.mark.parametrize("material", MATERIALS)
-def test_every_painted_object_keeps_its_colour(material, unchecked):
-    for index, (shape, colour) in enumerate(itertools.product(SHAPES, COLOURS)):
+def test_every_painted_object_keeps_its_colour(material):
+    pairs = list(itertools.product(SHAPES, COLOURS))
+    for index, (shape, colour) in enumerate(pairs[MATERIALS.index(material) :: 3]):
         scene = alone(shape, colour, material, index=index)
         pixels = render(scene)[masks(scene)[0]] / 255
         names = [nearest_colour(rgb) for rgb in pixels[:: max(1, len(pixels) // 60)]]
-        if material in ("striped", "dotted") and colour != "white":
-            names = [name for name in names if name != "white"]
+        details = {"black", "white"} - {colour}  # wheels, windows, stripes
+        names = [name for name in names if name not in details]
         assert max(COLOURS, key=names.count) == colour, shape
 
 

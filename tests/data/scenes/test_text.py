@@ -55,7 +55,7 @@ def check_there(scene, phrases, text):
     return text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(index=indices, draw=st.integers(0, 3), absent=st.integers(0, 2), wording=wordings)
 def test_every_caption_is_true_when_read_again(index, draw, absent, wording):
     scene = make_scene(HARD, 11, index)
@@ -80,7 +80,7 @@ def test_every_caption_is_true_when_read_again(index, draw, absent, wording):
                 read_group(scene, phrase)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(index=indices, draw=st.integers(0, 5), wording=wordings)
 def test_a_referring_expression_means_its_target_alone(index, draw, wording):
     scene = make_scene(HARD, 12, index)
@@ -98,29 +98,29 @@ def test_a_referring_expression_means_its_target_alone(index, draw, wording):
 
 
 def test_almost_every_scene_has_a_referring_expression_and_all_kinds_occur():
-    said = [referring(make_scene(SceneConfig(), 13, index)) for index in range(300)]
+    said = [referring(make_scene(SceneConfig(), 13, index)) for index in range(200)]
     found = [one for one in said if one is not None]
-    assert len(found) >= 299
+    assert len(found) >= 199
     kinds = [
         "superlative" if one.reference.superlative else len(one.caption.phrases) for one in found
     ]
     for kind in ("superlative", 1, 2, 3):
-        assert kinds.count(kind) >= 15, kind
+        assert kinds.count(kind) >= 10, kind
 
 
 def test_captions_vary_and_hold_what_a_grounding_model_needs():
-    scenes = [make_scene(SceneConfig(), 14, index) for index in range(300)]
+    scenes = [make_scene(SceneConfig(), 14, index) for index in range(150)]
     told = [caption(scene) for scene in scenes]
-    assert sum(len(one.phrases) > 1 for one in told) > 150
-    assert sum(len(phrase.object_ids) > 1 for one in told for phrase in one.phrases) > 60
-    assert sum(bool(re.search(MANY, one.text)) for one in told) > 100
-    assert len({one.text for one in told}) > 290
+    assert sum(len(one.phrases) > 1 for one in told) > 75
+    assert sum(len(phrase.object_ids) > 1 for one in told for phrase in one.phrases) > 30
+    assert sum(bool(re.search(MANY, one.text)) for one in told) > 50
+    assert len({one.text for one in told}) > 145
     assert caption(scenes[0], draw=1) != caption(scenes[0], draw=0)
     with_absent = [caption(scene, absent=1) for scene in scenes]
     missing = [any(not p.object_ids for p in one.phrases) for one in with_absent]
-    assert sum(missing) >= 297
+    assert sum(missing) >= 147
 
 
-def test_wrong_wording_is_refused_by_name(unchecked):
+def test_wrong_wording_is_refused_by_name():
     with pytest.raises(ValueError, match="'fancy'"):
         caption(make_scene(SceneConfig(), 0, 0), wording="fancy")

@@ -52,27 +52,26 @@ def compare(draft: Draft) -> bool:
     if not names:
         return False
     wish, name = draft.stream.chance(0.5), draft.stream.pick(names)
+    pairs: dict[bool, tuple[Reference, Reference]] = {}
     for _ in range(TRIES):
-        pair = _two(draft, hide=(name,))
-        if pair is None:
-            continue
-        (first, one), (second, other) = pair
-        if (getattr(things[first], name) == getattr(things[second], name)) != wish:
-            continue
-        if draft.words.sometimes(0.5):
-            draft.say("does ")
-            a = draft.step(f"query_{name}", draft.refer(one))
-            draft.say(f" have the same {SPOKEN[name]} as ")
-            b = draft.step(f"query_{name}", draft.refer(other))
-        else:
-            draft.say("do ")
-            a = draft.step(f"query_{name}", draft.refer(one))
-            draft.say(" and ")
-            b = draft.step(f"query_{name}", draft.refer(other))
-            draft.say(f" have the same {SPOKEN[name]}")
-        draft.step("equal", a, b)
-        return True
-    return False
+        found = _two(draft, hide=(name,))
+        if found is not None:
+            (first, one), (second, other) = found
+            pairs[getattr(things[first], name) == getattr(things[second], name)] = one, other
+    if len(pairs) < 2:  # ask only where both answers could be had, or the rarer one leaks
+        return False
+    _write_comparison(draft, *pairs[wish], name)
+    return True
+
+
+def _write_comparison(draft: Draft, one: Reference, other: Reference, name: str) -> None:
+    short = draft.words.sometimes(0.5)
+    draft.say("does " if short else "do ")
+    first = draft.step(f"query_{name}", draft.refer(one))
+    draft.say(f" have the same {SPOKEN[name]} as " if short else " and ")
+    second = draft.step(f"query_{name}", draft.refer(other))
+    draft.say("" if short else f" have the same {SPOKEN[name]}")
+    draft.step("equal", first, second)
 
 
 def _num_values(draft: Draft, name: str) -> int:

@@ -60,16 +60,18 @@ def make_scene(config: SceneConfig, seed: int, index: int) -> Scene:
         config: The world.
         seed: 0 to 2**63 - 1.
         index: 0 to 2**63 - 1; there is no end.
+
+    Raises:
+        ValueError: If not even `min_objects` of the smallest of `sizes` find room; never with all
+            sizes.
     """
     stream = Stream("layout", config.split, seed, index)
     rules = RULES[config.difficulty]
-    count = config.min_objects + stream.below(config.max_objects - config.min_objects + 1)
+    wanted = config.min_objects + stream.below(config.max_objects - config.min_objects + 1)
     for attempt in range(_LAYOUTS):
-        sizes = (
-            config.sizes
-            if attempt < _LAYOUTS // 4
-            else (min(config.sizes, key=lambda size: SIZES[size]),)
-        )
+        small, few = attempt >= _LAYOUTS // 4, attempt >= _LAYOUTS // 2
+        sizes = (min(config.sizes, key=lambda size: SIZES[size]),) if small else config.sizes
+        count = config.min_objects if few else wanted
         objects: list[SceneObject] = []
         while len(objects) < count:
             thing = draw_object(stream, config, rules, objects, sizes)
@@ -77,13 +79,12 @@ def make_scene(config: SceneConfig, seed: int, index: int) -> Scene:
             if placed is None:
                 break
             objects.append(placed)
-        if len(objects) == count:
-            scene = finish(config, seed, index, objects)
-            if all(thing.visible >= rules.visible for thing in scene.objects):
-                return scene
+        scene = finish(config, seed, index, objects) if len(objects) == count else None
+        if scene is not None:
+            return scene
     raise ValueError(
-        f"need room for {count} objects of size {' or '.join(config.sizes)} at difficulty "
-        f"{config.difficulty!r}, found none in {_LAYOUTS} tries; ask for fewer or smaller ones"
+        f"need room for {config.min_objects} objects of size {sizes[0]} at difficulty "
+        f"{config.difficulty!r}, found none in {_LAYOUTS // 2} tries; lower min_objects"
     )
 
 
@@ -160,8 +161,12 @@ def place(
     return None
 
 
-def finish(config: SceneConfig, seed: int, index: int, objects: list[SceneObject]) -> Scene:
-    """Return the scene of the placed objects with what only silhouettes tell filled in."""
+def finish(config: SceneConfig, seed: int, index: int, objects: list[SceneObject]) -> Scene | None:
+    """Return the scene of the placed objects, with what only their silhouettes tell.
+
+    Returns:
+        The scene; None when some object is hidden more than the difficulty allows.
+    """
     shares = whole(cut_patches(objects, _GRID_PX, details=False), _GRID_PX)
     solid = np.rint(shares * 255).astype(np.int64)  # whole numbers: sums without rounding
     areas, left = solid.sum(axis=(1, 2)), solid.copy()
@@ -174,6 +179,8 @@ def finish(config: SceneConfig, seed: int, index: int, objects: list[SceneObject
             (far, near, float(share)) for far, share in enumerate(shared) if share >= _LEAST_OVERLAP
         ]
     visible = left.sum(axis=(1, 2)) / areas
+    if visible.min() < RULES[config.difficulty].visible:
+        return None
     size = config.image_size
     masks = visible_masks(whole(cut_patches(objects, size, details=False), size))
     seen = tuple(

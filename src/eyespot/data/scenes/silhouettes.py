@@ -154,18 +154,20 @@ def window(
 
 
 def visible_masks(silhouettes: Float[np.ndarray, "n h w"]) -> Bool[np.ndarray, "n h w"]:
-    """Return the pixels at which each object is seen.
+    """Return the pixels at which each object is seen; none belongs to two.
 
     A pixel belongs to the nearest object that covers half of it. An object so thin or so hidden
-    that it never covers half of a free pixel keeps the free pixels it covers most.
+    that it wins no pixel gets the one that shows most of it.
     """
     solid = silhouettes >= 0.5
     taken = np.zeros(silhouettes.shape[1:], dtype=bool)
     for index in range(len(silhouettes) - 1, -1, -1):
         solid[index] &= ~taken
         if not solid[index].any():
-            left = np.where(taken, 0.0, silhouettes[index])
-            solid[index] = (left > 0) & (left >= left.max())
+            shown = silhouettes[index] * np.prod(1 - silhouettes[index + 1 :], axis=0)
+            row, column = np.unravel_index(shown.argmax(), shown.shape)
+            solid[:, row, column] = False
+            solid[index, row, column] = True
         taken |= solid[index]
     return solid
 
