@@ -61,4 +61,4 @@ def test_a_crowd_that_finds_no_room_is_thinned_out():
     crowd = SceneConfig(image_size=28, difficulty="easy", min_objects=8, max_objects=8)
     counts = [len(classify(crowd, 0, index).scene.objects) for index in range(40)]
     assert set(counts) <= {6, 7, 8}
-    assert counts.count(8) > 25
+    assert 10 < counts.count(8) < 40
