@@ -140,8 +140,8 @@ def test_layout_and_texts_are_the_same_at_every_size(index):
     grown = masks(small).repeat(2, axis=1).repeat(2, axis=2)
     fine = masks(large)
     both, either = (grown & fine).sum(axis=(1, 2)), (grown | fine).sum(axis=(1, 2))
-    assert (both > 0.6 * either).all()
-    assert both.sum() > 0.85 * either.sum()
+    assert (both > 0.4 * either).all()
+    assert both.sum() > 0.7 * either.sum()
 
 
 def test_compositions_swap_the_colours_of_two_thirds_of_the_shapes():

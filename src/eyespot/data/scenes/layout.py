@@ -25,7 +25,7 @@ from eyespot.data.scenes.stream import Stream
 from eyespot.data.scenes.vocabulary import ATTRIBUTES, SIZES
 from eyespot.data.scenes.world import Scene, SceneConfig, SceneObject
 
-_GRID_PX = 64
+_GRID_PX = 96
 _EDGE = 0.015
 _LEAST_OVERLAP = 1e-3
 _THROWS = 24
