@@ -1,5 +1,1 @@
-<<<<<<< HEAD
-"""Images from bytes to batches: decoding, augmentation, datasets, shards, order and loading."""
-=======
-"""Data: what a model learns from, and how it is read."""
->>>>>>> scenes
+"""Images from bytes to batches: decoding, augmentation, data sets, shards, order and loading."""
