@@ -219,7 +219,7 @@ class ViT(nn.Module):
         grid = (maps.shape[-2], maps.shape[-1])
         x = maps.flatten(2).transpose(1, 2)  # [B, G G, D]
         if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # [B, T, D]
+            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # [B, T, D]
         return x + resample_grid(self.pos_embed, grid, num_prefix=self.num_prefix_tokens)
 
     def _run_block(self, block: nn.Module, x: Tensor) -> Tensor:
