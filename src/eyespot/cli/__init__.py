@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _run(args[0], args[1:])
     except (ValueError, OSError) as error:
-        print(f"eyespot {args[0]}: {error}", file=sys.stderr)
+        print(f"eyespot {args[0]}: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -57,6 +57,13 @@ def _run(name: str, args: list[str]) -> None:
         tyro.extras.subcommand_cli_from_dict(
             group, prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,)
         )
+
+
+def _sentence(error: ValueError | OSError) -> str:
+    """Return what the error says; of the system's errors the reason and the file."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror.lower()}: {error.filename}"
+    return str(error)
 
 
 def _help() -> str:
