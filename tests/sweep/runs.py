@@ -34,8 +34,8 @@ def slow(point):
 
 
 def deadly(point):
-    """Kill the worker at point 1."""
-    if point["index"] == 1:
+    """Kill the worker at point 1, until a file named mended is in the sweep's folder."""
+    if point["index"] == 1 and not (Path(point["out"]).parents[1] / "mended").exists():
         os.kill(os.getpid(), 9)
     return {"error": 1.0}
 
@@ -60,8 +60,13 @@ def diverging(point):
 
 
 def environment(point):
-    """Say what the worker may use."""
-    time.sleep(0.1)
+    """Say what the worker may use, once three workers are there."""
+    there = Path(point["out"]).parents[1] / "there"
+    there.mkdir(exist_ok=True)
+    (there / str(os.getpid())).touch()
+    deadline = time.monotonic() + 30
+    while len(list(there.iterdir())) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
     return {
         "gpu": os.environ["CUDA_VISIBLE_DEVICES"],
         "threads": os.environ["OMP_NUM_THREADS"],

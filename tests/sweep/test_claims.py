@@ -111,6 +111,7 @@ def test_the_heart_touches_what_is_held_and_nothing_else(tmp_path):
         deadline = time.monotonic() + 10
         while held.path.stat().st_mtime < old + 500 and time.monotonic() < deadline:
             time.sleep(0.01)
+        assert held.path.stat().st_mtime > old + 500
         heart.hold(None)
         release(held)
         time.sleep(0.1)

@@ -93,14 +93,11 @@ def _path(folder: Path, index: int, attempt: int) -> Path:
 
 
 def _is_free(path: Path, stale_s: float) -> bool:
-    touched = path.stat().st_mtime
-    if touched == 0:
-        return True
     with suppress(ValueError, KeyError, TypeError):
         owner = json.loads(path.read_text(encoding="utf-8"))
         if owner["host"] == host() and _born(owner["pid"]) != owner["born"]:
             return True
-    return _now(path.parent) - touched > stale_s
+    return _now(path.parent) - path.stat().st_mtime > stale_s  # 0 when it was given back
 
 
 def _now(folder: Path) -> float:

@@ -11,10 +11,10 @@ import json
 import os
 import socket
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import eyespot
 from eyespot.design.files import write_whole
 from eyespot.design.plain_data import fill, read_plain
 from eyespot.design.space import Point, Space, sample_space
@@ -69,6 +69,8 @@ def prepare(folder: Path, sweep: Sweep) -> list[Point]:
     """
     folder = Path(folder)
     old = begin(folder, sweep)
+    if old == sweep and (there := _stored(folder, sweep.count)) is not None:
+        return there
     points = sample_space(sweep.space, sweep.seed, sweep.count)
     for point in points:
         if old is None or not _holds(folder, point):
@@ -95,7 +97,7 @@ def begin(folder: Path, sweep: Sweep) -> Sweep | None:
 def write_sweep(folder: Path, sweep: Sweep) -> None:
     """Write sweep.json; every point it counts has to be there before."""
     data = {
-        "eyespot": eyespot.__version__,
+        "eyespot": version("eyespot"),
         "space": space_to_dict(sweep.space),
         "seed": sweep.seed,
         "count": sweep.count,
@@ -126,6 +128,14 @@ def _need_same(folder: Path, old: Sweep, new: Sweep) -> None:
         raise ValueError(
             f"need --count of {old.count} or more, as {folder} has points already, got {new.count}"
         )
+
+
+def _stored(folder: Path, count: int) -> list[Point] | None:
+    """Return the points on disk, or None if a crash left one missing or torn."""
+    try:
+        return [point_from_dict(read_point(folder, index)) for index in range(count)]
+    except (ValueError, FileNotFoundError):
+        return None
 
 
 def _holds(folder: Path, point: Point) -> bool:
