@@ -160,7 +160,7 @@ def test_compositions_swap_the_colours_of_two_thirds_of_the_shapes():
         in_a = {colour for one, colour in pairs["a"] if one == shape} - {"white"}
         in_b = {colour for one, colour in pairs["b"] if one == shape} - {"white"}
         assert not in_a & in_b
-        assert len(in_a | in_b) >= 8
+        assert len(in_a | in_b) >= 6
     free = {shape for shape, _ in shared} - set(strict)
     assert len(free) == len(SHAPES) // 3
 
