@@ -15,7 +15,7 @@ def cover(*contours, side=16):
     """Coverage of one layer made of the given contours."""
     start = np.concatenate(contours)
     stop = np.concatenate([np.roll(contour, -1, axis=0) for contour in contours])
-    return coverage(start, stop, np.zeros(len(start), dtype=np.int64), 1, side)[0]
+    return coverage(start, stop, np.zeros(len(start), dtype=np.int64), np.array([side]))[0]
 
 
 def square(left, top, right, bottom):
@@ -33,13 +33,13 @@ def test_rectangle_between_pixels_covers_the_product_of_its_shares():
     shares_y = np.zeros(16)
     shares_y[3:5] = (0.4, 0.9)
     covered = cover(square(2.25, 3.6, 5.5, 4.9))
-    assert_allclose(covered, np.outer(shares_y, shares_x), atol=4e-5)
+    assert_allclose(covered, np.outer(shares_y, shares_x), atol=1e-6)
 
 
 def test_triangle_halves_the_pixels_on_its_diagonal():
     covered = cover(np.array([(0.0, 0.0), (4.0, 0.0), (0.0, 4.0)]), side=4)
     expected = np.triu(np.ones((4, 4)), 1)[:, ::-1] + 0.5 * np.eye(4)[:, ::-1]
-    assert_allclose(covered, expected, atol=4e-5)
+    assert_allclose(covered, expected, atol=1e-6)
 
 
 @settings(deadline=None)

@@ -168,13 +168,13 @@ def finish(config: SceneConfig, seed: int, index: int, objects: list[SceneObject
         The scene; None when some object is hidden more than the difficulty allows.
     """
     shares = whole(cut_patches(objects, _GRID_PX, details=False), _GRID_PX)
-    solid = np.rint(shares * 255).astype(np.int64)  # whole numbers: sums without rounding
+    solid = np.rint(shares * 256).astype(np.int32)  # whole numbers: sums without rounding
     areas, left = solid.sum(axis=(1, 2)), solid.copy()
     overlaps = []
     for near in range(1, len(objects)):
-        shared = (solid[:near] * solid[near]).sum(axis=(1, 2)) / 255
+        shared = (solid[:near] * solid[near]).sum(axis=(1, 2)) / 256
         shared /= np.minimum(areas[:near], areas[near])
-        left[:near] = left[:near] * (255 - solid[near]) // 255
+        left[:near] = left[:near] * (256 - solid[near]) >> 8
         overlaps += [
             (far, near, float(share)) for far, share in enumerate(shared) if share >= _LEAST_OVERLAP
         ]

@@ -1,6 +1,6 @@
 """Paints a scene: soft shadows, materials, shading, details.
 
-Letters: N objects, P side of a patch, H and W of the image. Colours run from 0 to 1 until the end.
+Letters: P side of a patch, H and W of the image. Colours run from 0 to 1 until the end.
 """
 
 import math
@@ -12,13 +12,14 @@ from jaxtyping import Float32, UInt8
 
 from eyespot.data.scenes.backdrop import paint_backdrop
 from eyespot.data.scenes.colour import Rgb, paint_over
-from eyespot.data.scenes.silhouettes import Patches, cut_patches, window
+from eyespot.data.scenes.silhouettes import Patch, cut_patches, window
 from eyespot.data.scenes.world import Scene, SceneObject
 
 _MARGIN = 0.06
 _SHADOW, _SHADOW_SHIFT = 0.42, (0.014, 0.026)
 _LIGHT = (0.6, 0.8)  # where the light falls to
 _SOFT, _RIM_WIDTH, _STEP = 0.02, 0.0075, 0.014  # shares of the image side
+_GLINT_SHIFT = 0.039
 
 
 def render(scene: Scene) -> UInt8[np.ndarray, "h w 3"]:
@@ -26,64 +27,63 @@ def render(scene: Scene) -> UInt8[np.ndarray, "h w 3"]:
     size = scene.config.image_size
     image = paint_backdrop(scene)
     patches = cut_patches(scene.objects, size, margin_px=math.ceil(_MARGIN * size))
-    light = _lighting(patches.bodies, size)
-    for index, thing in enumerate(scene.objects):
-        inside, part = window(patches.corners[index], patches.bodies.shape[1], size)
+    for thing, patch in zip(scene.objects, patches, strict=True):
+        inside, part = window(patch, size)
+        light = _lighting(patch.body, size)
         target = image[:, inside[0], inside[1]]
-        target *= 1 - _SHADOW * light.shadow[index][part]
-        paint = _paint_object(thing, patches, light, index, size)
-        target += (paint[:, part[0], part[1]] - target) * patches.bodies[index][part]
+        target *= 1 - _SHADOW * light.shadow[part]
+        paint = _paint_object(thing, patch, light, size)
+        target += (paint[:, part[0], part[1]] - target) * patch.body[part]
     pixels = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)  # [3, H, W]
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
 
 class _Light(NamedTuple):
-    """What follows from blurred silhouettes.
+    """What follows from a blurred silhouette.
 
     Attributes:
         shadow: What the object throws on the ground, 0 to 1.
         tilt: How far the puffy surface leans towards the light, about -1 to 1.
         rim: 1 at the edge, 0 inside.
-        glint: The same lean a little farther inside, where a shiny surface has its highlight.
     """
 
-    shadow: Float32[np.ndarray, "n p p"]
-    tilt: Float32[np.ndarray, "n p p"]
-    rim: Float32[np.ndarray, "n p p"]
-    glint: Float32[np.ndarray, "n p p"]
+    shadow: Float32[np.ndarray, "p p"]
+    tilt: Float32[np.ndarray, "p p"]
+    rim: Float32[np.ndarray, "p p"]
 
 
-def _lighting(bodies: Float32[np.ndarray, "n p p"], size: int) -> _Light:
-    blurred = _blurred(bodies, _SOFT * size)
+def _lighting(body: Float32[np.ndarray, "p p"], size: int) -> _Light:
+    blurred = _blurred(body, _SOFT * size)
     right, down = _STEP * size * _LIGHT[0], _STEP * size * _LIGHT[1]
-    tilt = _moved(blurred, -right, -down) - _moved(blurred, right, down)
     return _Light(
         shadow=_moved(blurred, _SHADOW_SHIFT[0] * size, _SHADOW_SHIFT[1] * size),
-        tilt=tilt,
-        rim=np.clip(2 - 2 * _blurred(bodies, max(0.55, _RIM_WIDTH * size)), 0, 1),
-        glint=np.clip(_moved(tilt, 2.8 * right, 2.8 * down) * 3.6 - 1, 0, 0.95),
+        tilt=_moved(blurred, -right, -down) - _moved(blurred, right, down),
+        rim=np.clip(2 - 2 * _blurred(body, max(0.55, _RIM_WIDTH * size)), 0, 1),
     )
 
 
 def _paint_object(
-    thing: SceneObject, patches: Patches, light: _Light, index: int, size: int
+    thing: SceneObject, patch: Patch, light: _Light, size: int
 ) -> Float32[np.ndarray, "3 p p"]:
     """The object's colours on its patch, beyond its silhouette too."""
-    side_px = patches.bodies.shape[1]
+    side_px = len(patch.body)
     line = np.arange(side_px, dtype=np.float32) + 0.5
     scale = 2 / (thing.side * size)
-    x = (line[None, :] - patches.centres[index][0]) * scale  # [1, P]
-    y = (line[:, None] - patches.centres[index][1]) * scale  # [P, 1]
-    coat = np.repeat(_planes(thing.rgb), side_px * side_px, axis=1).reshape(3, side_px, side_px)
+    x = (line[None, :] - patch.centre[0]) * scale  # [1, P]
+    y = (line[:, None] - patch.centre[1]) * scale  # [P, 1]
+    coat = np.empty((3, side_px, side_px), dtype=np.float32)
+    coat[:] = _planes(thing.rgb)
     if thing.material in ("striped", "dotted"):
         _cover(coat, thing.rgb, "pattern", _pattern(thing, x, y, scale))
-    for tone, share in patches.details[index]:
+    for tone, share in patch.details:
         _cover(coat, thing.rgb, tone, share)
     shiny = thing.material == "shiny"
-    coat *= (1 + (0.5 if shiny else 0.18) * light.tilt[index]) * (1 - 0.42 * light.rim[index] ** 2)
+    coat *= (1 + (0.5 if shiny else 0.18) * light.tilt) * (1 - 0.42 * light.rim**2)
     if shiny:
         coat *= np.clip(0.94 - 0.2 * (_LIGHT[0] * x + _LIGHT[1] * y), 0.74, 1.12)
-        coat += (1 - coat) * light.glint[index]
+        step = _GLINT_SHIFT * size
+        lit = _moved(light.tilt, step * _LIGHT[0], step * _LIGHT[1])
+        coat += (1 - coat) * np.clip(lit * 3.6 - 1, 0, 0.95)
     return coat
 
 
@@ -111,21 +111,21 @@ def _cover(
 ) -> None:
     """Paint a tone over the coat, in place."""
     paint, thickness = paint_over(rgb, tone)
-    coat += (_planes(paint)[:, :, None] - coat) * (share * thickness)
+    coat += (_planes(paint) - coat) * (share * thickness)
 
 
-def _planes(rgb: Rgb) -> Float32[np.ndarray, "3 1"]:
-    return np.array(rgb, dtype=np.float32)[:, None]
+def _planes(rgb: Rgb) -> Float32[np.ndarray, "3 1 1"]:
+    return np.array(rgb, dtype=np.float32)[:, None, None]
 
 
-def _blurred(planes: Float32[np.ndarray, "n p p"], sigma_px: float) -> Float32[np.ndarray, "n p p"]:
-    """The planes under a Gaussian, computed in whole numbers up to 2**24.
+def _blurred(plane: Float32[np.ndarray, "p p"], sigma_px: float) -> Float32[np.ndarray, "p p"]:
+    """The plane under a Gaussian, computed in whole numbers up to 2**24.
 
     float32 holds these exactly, so no order of adding, on no machine, makes a difference.
     """
-    kernel, total = _gaussian(planes.shape[1], sigma_px)
+    kernel, total = _gaussian(len(plane), sigma_px)
     levels = min(255, 2**24 // total**2)
-    blurred: Float32[np.ndarray, "n p p"] = kernel @ (np.rint(planes * levels) @ kernel)
+    blurred: Float32[np.ndarray, "p p"] = kernel @ (np.rint(plane * levels) @ kernel)
     return blurred * np.float32(1 / (levels * total**2))
 
 
@@ -142,19 +142,16 @@ def _gaussian(side_px: int, sigma_px: float) -> tuple[Float32[np.ndarray, "p p"]
 
 
 def _moved(
-    planes: Float32[np.ndarray, "n p p"], right_px: float, down_px: float
-) -> Float32[np.ndarray, "n p p"]:
-    """The planes moved by any distance, linear between pixels, with nothing coming in."""
-    down = _moved_down(planes, down_px)
-    return _moved_down(down.swapaxes(1, 2), right_px).swapaxes(1, 2)
+    plane: Float32[np.ndarray, "p p"], right_px: float, down_px: float
+) -> Float32[np.ndarray, "p p"]:
+    """The plane moved by any distance, linear between pixels, with nothing coming in."""
+    return _moved_down(_moved_down(plane, down_px).T, right_px).T
 
 
-def _moved_down(
-    planes: Float32[np.ndarray, "n p p"], down_px: float
-) -> Float32[np.ndarray, "n p p"]:
-    low, side_px = math.floor(down_px), planes.shape[1]
-    moved = np.zeros_like(planes)
+def _moved_down(plane: Float32[np.ndarray, "p p"], down_px: float) -> Float32[np.ndarray, "p p"]:
+    low, side_px = math.floor(down_px), len(plane)
+    moved = np.zeros_like(plane)
     for step, share in ((low, low + 1 - down_px), (low + 1, down_px - low)):
-        target = moved[:, max(step, 0) : side_px + min(step, 0)]
-        target += planes[:, max(-step, 0) : side_px - max(step, 0)] * share
+        target = moved[max(step, 0) : side_px + min(step, 0)]
+        target += plane[max(-step, 0) : side_px - max(step, 0)] * share
     return moved

@@ -2,40 +2,32 @@
 
 Every edge adds, to the pixels it crosses, the signed area between itself and the right end of the
 pixel row; a running sum along the row then gives each pixel's covered share. All polygons of a
-scene go through one pass. Letters: K layers, P side of a square patch in pixels, E edges, F pieces.
+scene go through one pass. Letters: K layers, E edges, F pieces of edges.
 """
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
-
-_UNIT = 2.0**18
 
 
 def coverage(
     start: Float[np.ndarray, "e 2"],
     stop: Float[np.ndarray, "e 2"],
     layer: Int[np.ndarray, " e"],
-    num_layers: int,
-    side_px: int,
-) -> Float32[np.ndarray, "k p p"]:
-    """Return how much of each pixel each layer covers, 0 to 1, in steps of 2**-18.
-
-    Sums run over whole numbers that float32 holds exactly, so the result does not depend on the
-    order in which a machine adds.
+    sides_px: Int[np.ndarray, " k"],
+) -> list[Float32[np.ndarray, "_ _"]]:
+    """Return how much of each pixel of each layer's square patch is covered, 0 to 1, exactly.
 
     Contours of one layer that run the same way round are united; one that runs the other way
     round takes away what it encloses, once. Only a pixel that two borders cross may come out
     fuller than it is: there the covered shares are added.
 
     Args:
-        start: First end (x, y) of every edge in pixels, within 0 and `side_px`.
+        start: First end (x, y) of every edge in pixels, within its layer's patch.
         stop: Second end; the edges of a layer must form closed contours.
         layer: The layer each edge belongs to.
-        num_layers: K.
-        side_px: P.
+        sides_px: Side of each layer's patch.
     """
     slanted = start[:, 1] != stop[:, 1]  # a level edge has no area beside it
     (x0, y0), (x1, y1), layer = start[slanted].T, stop[slanted].T, layer[slanted]
@@ -43,23 +35,18 @@ def coverage(
     columns = _cut(rows.b0, rows.b1, rows.a0, rows.a1)
     rise = columns.b0 - columns.b1
     beyond = rise * ((columns.a0 + columns.a1) / 2 - columns.cell)
-    band = layer[rows.source][columns.source] * side_px + rows.cell[columns.source]
-    place = band * (side_px + 1) + columns.cell
-    length = num_layers * side_px * (side_px + 1) + 1
-    area = np.bincount(place, rise - beyond, length)
-    area[1:] += np.bincount(place, beyond, length)[:-1]
-    steps = np.rint(area[:-1] * _UNIT).astype(np.float32)
-    sums = steps.reshape(num_layers * side_px, side_px + 1) @ _running_sum(side_px)
-    covered = np.minimum(np.abs(sums) * np.float32(1 / _UNIT), 1)
-    shaped: Float32[np.ndarray, "k p p"] = covered.reshape(num_layers, side_px, side_px)
-    return shaped
-
-
-@cache
-def _running_sum(side_px: int) -> Float32[np.ndarray, "q p"]:
-    """The matrix that sums a row up to each pixel; twice as fast as `cumsum` at these sizes."""
-    matrix: Float32[np.ndarray, "q p"] = np.triu(np.ones((side_px + 1, side_px), dtype=np.float32))
-    return matrix
+    # Patches lie one after another, a row of each one pixel longer than its side.
+    ends = np.cumsum(sides_px * (sides_px + 1))
+    own = layer[rows.source][columns.source]
+    row_start = rows.cell[columns.source] * (sides_px[own] + 1)
+    place = (ends - sides_px * (sides_px + 1))[own] + row_start + columns.cell
+    area = np.bincount(place, rise - beyond, ends[-1] + 1)
+    area[1:] += np.bincount(place, beyond, ends[-1] + 1)[:-1]
+    covered = np.minimum(np.abs(np.cumsum(area[:-1])), 1).astype(np.float32)
+    return [
+        patch.reshape(side, side + 1)[:, :side]
+        for patch, side in zip(np.split(covered, ends[:-1]), sides_px.tolist(), strict=True)
+    ]
 
 
 class _Pieces(NamedTuple):

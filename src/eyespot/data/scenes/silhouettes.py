@@ -9,7 +9,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from eyespot.data.scenes.figures import figures
 from eyespot.data.scenes.outline import Outline, fitted
@@ -20,20 +20,20 @@ from eyespot.data.scenes.world import Scene, SceneObject
 Box = tuple[int, int, int, int]
 
 
-class Patches(NamedTuple):
-    """Objects drawn on patches of their own.
+class Patch(NamedTuple):
+    """An object drawn on a square of its own.
 
     Attributes:
-        bodies: Covered share of each pixel.
-        details: For each object, tone and covered share of each detail.
-        corners: Column and row of each patch's first pixel in the image; may be outside.
-        centres: Each object's centre on its patch, in pixels.
+        body: Covered share of each pixel.
+        details: Tone and covered share of each detail.
+        corner: Column and row of the first pixel in the image; may be outside.
+        centre: The object's centre (x, y) on the patch in pixels.
     """
 
-    bodies: Float[np.ndarray, "n p p"]
-    details: tuple[tuple[tuple[str, Float[np.ndarray, "p p"]], ...], ...]
-    corners: tuple[tuple[int, int], ...]
-    centres: tuple[tuple[float, float], ...]
+    body: Float32[np.ndarray, "p p"]
+    details: tuple[tuple[str, Float32[np.ndarray, "p p"]], ...]
+    corner: tuple[int, int]
+    centre: tuple[float, float]
 
 
 @cache
@@ -44,49 +44,59 @@ def outlines() -> dict[str, Outline]:
 
 def cut_patches(
     objects: Sequence[SceneObject], image_size: int, *, margin_px: int = 1, details: bool = True
-) -> Patches:
+) -> list[Patch]:
     """Return every object's silhouette and details at the given image size.
 
     Args:
         objects: The objects.
         image_size: Side of the image in pixels.
-        margin_px: Free pixels around the largest silhouette.
+        margin_px: Free pixels around each silhouette.
         details: Whether to draw the details too.
     """
-    reach = max(_reach(thing.shape) * thing.side for thing in objects) / 2 * image_size
-    side_px = 8 * math.ceil((2 * (reach + margin_px) + 1) / 8)
-    corners, centres, starts, stops, layers = [], [], [], [], []
-    num_layers = 0
+    spots, starts, stops, layers = [], [], [], []
+    sides: list[int] = []
     for thing in objects:
+        edges = _edges(thing.shape, details)
+        reach = edges.reach * thing.side / 2 * image_size + margin_px
+        side_px = 8 * math.ceil((2 * reach + 1) / 8)
         x, y = thing.x * image_size, thing.y * image_size
         corner = (math.floor(x - side_px / 2 + 0.5), math.floor(y - side_px / 2 + 0.5))
         centre = (x - corner[0], y - corner[1])
-        edges = _edges(thing.shape, details)
         points = _turned(edges.points, thing, image_size) + centre
+        spots.append((corner, centre))
         starts.append(points)
         stops.append(points[edges.following])
-        layers.append(edges.layer + num_layers)
-        num_layers += 1 + len(edges.tones)
-        corners.append(corner)
-        centres.append(centre)
-    covered = coverage(
-        np.concatenate(starts), np.concatenate(stops), np.concatenate(layers), num_layers, side_px
-    )
-    bodies = [int(layer[0]) for layer in layers]
-    all_details = tuple(
-        tuple(zip(_edges(thing.shape, details).tones, covered[body + 1 :], strict=False))
-        for thing, body in zip(objects, bodies, strict=True)
-    )
-    return Patches(covered[bodies], all_details, tuple(corners), tuple(centres))
+        layers.append(edges.layer + len(sides))
+        sides += [side_px] * (1 + len(edges.tones))
+    start, stop, layer = (np.concatenate(parts) for parts in (starts, stops, layers))
+    covered = iter(coverage(start, stop, layer, np.array(sides)))
+    return [
+        Patch(
+            body=next(covered),
+            details=tuple((tone, next(covered)) for tone in _edges(thing.shape, details).tones),
+            corner=corner,
+            centre=centre,
+        )
+        for thing, (corner, centre) in zip(objects, spots, strict=True)
+    ]
 
 
 class _Edges(NamedTuple):
-    """A shape as edges: from each point to the one following; layer 0 is the body."""
+    """A shape as edges.
+
+    Attributes:
+        points: Where each edge starts.
+        following: Number of the point where it stops.
+        layer: 0 for the body, 1 and up for the details.
+        tones: Of the details.
+        reach: The body's farthest point from the centre, in halves of the longer side.
+    """
 
     points: Float[np.ndarray, "e 2"]
     following: Int[np.ndarray, " e"]
     layer: Int[np.ndarray, " e"]
     tones: tuple[str, ...]
+    reach: float
 
 
 @cache
@@ -103,20 +113,15 @@ def _edges(shape: str, details: bool) -> _Edges:
         following=following,
         layer=np.repeat(np.arange(len(layers)), [sum(map(len, contours)) for contours in layers]),
         tones=tuple(tone for tone, _ in drawn),
+        reach=float(np.hypot(*np.concatenate(outline.body).T).max()),
     )
 
 
 def extent(thing: SceneObject) -> tuple[float, float, float, float]:
     """Return how far the silhouette reaches left, up, right and down from the object's centre."""
-    points = _turned(np.concatenate(outlines()[thing.shape].body), thing, 1)
+    points = _turned(_edges(thing.shape, details=False).points, thing, 1)
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return -left, -top, right, bottom
-
-
-@cache
-def _reach(shape: str) -> float:
-    """The farthest corner's distance from the centre, in halves of the longer side."""
-    return float(np.hypot(*np.concatenate(outlines()[shape].body).T).max())
 
 
 def _turned(
@@ -131,23 +136,20 @@ def _turned(
     return np.stack([x * cos - y * sin, x * sin + y * cos], axis=1)
 
 
-def whole(patches: Patches, image_size: int) -> Float[np.ndarray, "n h w"]:
+def whole(patches: Sequence[Patch], image_size: int) -> Float32[np.ndarray, "n h w"]:
     """Return the silhouettes placed in the image."""
-    count, side_px, _ = patches.bodies.shape
-    image = np.zeros((count, image_size, image_size), dtype=np.float32)
-    for canvas, body, corner in zip(image, patches.bodies, patches.corners, strict=True):
-        inside, part = window(corner, side_px, image_size)
-        canvas[inside] = body[part]
+    image = np.zeros((len(patches), image_size, image_size), dtype=np.float32)
+    for canvas, patch in zip(image, patches, strict=True):
+        inside, part = window(patch, image_size)
+        canvas[inside] = patch.body[part]
     return image
 
 
-def window(
-    corner: tuple[int, int], side_px: int, image_size: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def window(patch: Patch, image_size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Return the part of the image that a patch covers, and the part of the patch inside it."""
     inside, part = [], []
-    for first in reversed(corner):
-        start, stop = max(first, 0), max(min(first + side_px, image_size), 0)
+    for first in reversed(patch.corner):
+        start, stop = max(first, 0), min(first + len(patch.body), image_size)
         inside.append(slice(start, stop))
         part.append(slice(start - first, stop - first))
     return (inside[0], inside[1]), (part[0], part[1])

@@ -18,9 +18,17 @@ _CHUNK = 64
 
 
 class Stream:
-    """Uniform draws, the same on every machine and with every numpy."""
+    """Uniform draws, the same on every machine and with every numpy.
+
+    Raises:
+        ValueError: If the seed, the index or the variant is negative or too large.
+    """
 
     def __init__(self, purpose: str, split: str, seed: int, index: int, variant: int = 0) -> None:
+        if not all(0 <= number < 2**63 for number in (seed, index, variant)):
+            raise ValueError(
+                f"need seed, index and draw from 0 to 2**63 - 1, got {seed}, {index} and {variant}"
+            )
         place = _PURPOSES.index(purpose) * len(SPLITS) + SPLITS.index(split)
         self._bits = np.random.Philox(key=[seed, index], counter=[0, 0, place, variant])
         self._units: list[float] = []
