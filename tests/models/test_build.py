@@ -19,6 +19,7 @@ SMALL = [
 @pytest.mark.parametrize("spec", FAMILIES.values(), ids=FAMILIES)
 def test_forward_and_backward_are_finite_and_reach_every_parameter(spec):
     model = random_network(spec).train()
+    torch.manual_seed(1)  # a draw that drops no branch for both images
     logits = model(images(spec))
     assert logits.shape == (2, 5)
     logits.square().sum().backward()

@@ -237,7 +237,7 @@ def test_workers_killed_at_random_lose_only_what_they_ran(tmp_path, seed):
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
-    count = 60
+    count = 400  # more than orphaned workers can finish before they notice
     prepare(tmp_path, sweep_of("marked", count))
     rng = random.Random(5)
     for _ in range(3):
