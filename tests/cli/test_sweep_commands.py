@@ -53,7 +53,10 @@ def test_sweep_count_and_report(tmp_path):
     assert page.returncode == 0, page.stderr
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     assert (tmp_path / "figures" / "edf.pdf").exists()
+    few = run("report", out, "--metric", "acts", "--json", "--keep", "params=0:1e9")
+    assert few.returncode == 0, few.stderr
     data = json.loads(run("report", out, "--metric", "acts", "--json").stdout)
+    assert json.loads(few.stdout) == data
     records = read_journal(out / "results.jsonl").records
     assert data["groups"][0]["edf"]["least"] == min(r.metrics["acts"] for r in records)
 
@@ -169,6 +172,7 @@ def test_a_study_from_the_command_line(tmp_path):
             "need --slurm as KEY=VALUE, such as timeout_min=240, got 'gpus'",
         ),
         (["report", "none"], "need the folder of a sweep, got none"),
+        (["report", "x", "--keep", "lr=1"], "need --keep as NAME=LOW:HIGH, such as lr=0.1:1"),
         (["report"], "need the folder of at least one sweep"),
     ],
 )  # fmt: skip

@@ -60,6 +60,7 @@ def group_of(name="space", errors=(20.0, 22.0, 25.0, 31.0)):
 def data_of(*groups, **sweep):
     return {
         "metric": "error",
+        "match": None,
         "sweeps": [
             {
                 "name": "space",
@@ -220,6 +221,9 @@ def test_several_groups_have_a_bar_each_instead_of_a_span():
     page = sweep_page(data_of(group_of("a"), group_of("b")), "1")
     check(page)
     assert "0.04 (0.01 to 0.16)" in page
+    assert "spread alike over" not in page
+    matched = {**data_of(group_of("a"), group_of("b")), "match": "flops"}
+    assert "spread alike over flops" in sweep_page(matched, "1")
     assert page.count('class="legend"') == 2
 
 

@@ -43,7 +43,7 @@ def test_equal_weights_are_no_weights(errors, scale):
     plain, weighted = error_edf(errors), error_edf(errors, [scale] * len(errors))
     assert_allclose(plain.errors, weighted.errors)
     assert_allclose(plain.fractions, weighted.fractions)
-    assert_allclose(plain.fractions, np.arange(1, len(errors) + 1) / len(errors))
+    assert plain.fractions.tolist() == [(k + 1) / len(errors) for k in range(len(errors))]
 
 
 @given(errors=ERRORS, limit=st.floats(-1, 101))
@@ -68,19 +68,42 @@ def test_the_band_is_the_binomials():
     assert_allclose(again, (low, high), rtol=0, atol=0)
 
 
+def test_the_band_of_weighted_runs():
+    errors, weights = [1.0, 2.0, 3.0, 4.0], [1.0, 1.0, 0.0, 0.0]
+    low, high = edf_band(errors, [1.0, 2.0], weights, seed=0, draws=4000)
+    # Of four draws, two weigh anything on average; their share at or below 1 spans all of [0, 1].
+    assert (low[0], high[0], high[1]) == (0, 1, 1)
+    alone = edf_band([1.0, 2.0] * 50, [1.0], [1.0, 3.0] * 50, seed=0, draws=4000)
+    # A share of x of the first kind weighs x / (3 - 2 x).
+    for edge, quantile in zip(alone, (0.025, 0.975), strict=True):
+        share = stats.binom.ppf(quantile, 100, 0.5) / 100
+        assert edge[0] == pytest.approx(share / (3 - 2 * share), abs=0.012)
+
+
 def test_matching_weights_by_hand():
-    # Bins [0, 1), [1, 2), [2, 4]: two runs, one run, none; 9 is outside.
-    assert matching_weights([0.0, 0.5, 1.0, 9.0], [0, 1, 2, 4]) == [0.25, 0.25, 0.5, 0.0]
-    assert matching_weights([4.0, 2.0], [0, 2, 4]) == [0.5, 0.5]
+    # Bins [0, 1), [1, 2), [2, 4]: the first holds 2 and 1 runs, the second 1 and 0, the third 1
+    # and 2, so the first and the third are shared.
+    first, second = matching_weights([[0.0, 0.5, 1.0, 4.0, 9.0], [0.2, 2.0, 3.0]], [0, 1, 2, 4])
+    assert first == [0.25, 0.25, 0.0, 0.5, 0.0]
+    assert second == [0.5, 0.25, 0.25]
+    assert matching_weights([[4.0, 2.0]], [0, 2, 4]) == [[0.5, 0.5]]
 
 
-@given(costs=st.lists(st.floats(0, 10), min_size=1, max_size=30))
-def test_matching_weights_spread_the_bins_evenly(costs):
+@given(costs=st.lists(st.lists(st.floats(0, 10), min_size=1, max_size=20), min_size=1, max_size=4))
+def test_matching_weights_make_bins_even_and_populations_alike(costs):
     edges = [0.0, 2.0, 5.0, 10.0]
-    weights = matching_weights(costs, edges)
-    bins = [min(int(np.searchsorted(edges, c, side="right")) - 1, 2) for c in costs]
-    sums = [sum(w for w, b in zip(weights, bins, strict=True) if b == i) for i in set(bins)]
-    assert_allclose(sums, 1 / len(sums))
+    of = [[min(int(np.searchsorted(edges, c, side="right")) - 1, 2) for c in cs] for cs in costs]
+    shared = [b for b in range(3) if all(b in bins for bins in of)]
+    if not shared:
+        with pytest.raises(ValueError, match="need a bin with runs of all"):
+            matching_weights(costs, edges)
+        return
+    for weights, bins in zip(matching_weights(costs, edges), of, strict=True):
+        sums = [
+            sum(w for w, b in zip(weights, bins, strict=True) if b == each) for each in range(3)
+        ]
+        wanted = [1 / len(shared) if each in shared else 0 for each in range(3)]
+        assert_allclose(sums, wanted, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -90,8 +113,8 @@ def test_matching_weights_spread_the_bins_evenly(costs):
         (lambda: error_edf([1.0, 2.0], [1.0]), "need one weight .* for each of 2 runs"),
         (lambda: error_edf([1.0], [-1.0]), "need one weight of 0 or more"),
         (lambda: error_edf([1.0], [0.0]), "some above 0"),
-        (lambda: matching_weights([1.0], [2.0, 1.0]), "need two or more ascending edges"),
-        (lambda: matching_weights([5.0], [0.0, 1.0]), "need runs between 0.0 and 1.0, got none"),
+        (lambda: matching_weights([[1.0]], [2.0, 1.0]), "need two or more ascending edges"),
+        (lambda: matching_weights([[5.0]], [0.0, 1.0]), "runs of all 1 populations, got none"),
     ],
 )
 def test_what_has_no_edf_is_refused(call, sentence):

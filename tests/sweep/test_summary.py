@@ -97,6 +97,48 @@ def test_another_metric_can_be_the_error(tmp_path):
     assert "seconds_taken" not in data["groups"][0]["estimates"]
 
 
+def test_runs_outside_a_range_are_left_out(tmp_path):
+    points = finished(tmp_path)
+    lrs = [point.parameters["lr"] for point in points]
+    low, high = sorted(lrs)[2], sorted(lrs)[8]
+    data = summarize([tmp_path], keep={"lr": (low, high), "epochs": (0, 100)})
+    kept = [run["metrics"]["lr"] for run in data["groups"][0]["runs"]]
+    assert sorted(kept) == sorted(lrs)[2:9]
+    assert data["sweeps"][0]["done"] == 12
+    with pytest.raises(ValueError, match=r"unknown number of these runs 'lrr'. Did you mean lr"):
+        summarize([tmp_path], keep={"lrr": (0, 1)})
+    with pytest.raises(ValueError, match="got none"):
+        summarize([tmp_path], keep={"lr": (5, 9)})
+
+
+def test_groups_are_matched_by_a_number(tmp_path):
+    """The error is 100 lr; one group is cut to low rates, and matching undoes the advantage."""
+    (tmp_path / "all").mkdir()
+    (tmp_path / "low").mkdir()
+    finished(tmp_path / "all", 64, name="all")
+    points = finished(
+        tmp_path / "low",
+        64,
+        name="low",
+        error=lambda p: 100 * p["lr"] if p["lr"] < 0.3 else math.nan,
+    )
+    folders = [tmp_path / "all", tmp_path / "low"]
+    plain = [g["edf"]["mean"] for g in summarize(folders, keep={"lr": (0.0, 0.29)})["groups"]]
+    assert plain[0] == pytest.approx(plain[1])
+    data = summarize(folders, match="lr")
+    for group in data["groups"]:
+        edf = group["edf"]
+        assert edf["fractions"] == sorted(edf["fractions"])
+        assert edf["low"] <= edf["high"]
+    assert data["groups"][0]["edf"]["fractions"][-1] == pytest.approx(1.0)
+    share = sum(p.parameters["lr"] >= 0.3 for p in points) / 64
+    assert data["groups"][1]["edf"]["fractions"][-1] == pytest.approx(1 - share, abs=0.02)
+    with pytest.raises(ValueError, match="need two or more groups to match by lr, got 1"):
+        summarize(folders[:1], match="lr")
+    with pytest.raises(ValueError, match="unknown number of these runs 'flops'"):
+        summarize(folders, match="flops")
+
+
 @pytest.mark.parametrize(
     ("metric", "sentence"),
     [

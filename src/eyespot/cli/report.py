@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 import eyespot
 from eyespot.design.files import write_whole
@@ -16,6 +16,8 @@ def report(
     out: Path | None = None,
     metric: str = "error",
     by: str | None = None,
+    keep: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=LOW:HIGH")] = (),
+    match: str | None = None,
     figures: Path | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -26,12 +28,14 @@ def report(
         out: The HTML file; report.html in the first folder if not given.
         metric: What to take as the error; the least is best.
         by: A parameter or label to group runs by, such as optimizer or model.
+        keep: Leave out runs outside a range, such as lr=0.1:1; repeatable.
+        match: Compare groups as if they spread alike over this number, such as flops.
         figures: Also write every figure as a PDF into this folder.
         as_json: Print the numbers as JSON instead of writing a page.
     """
     from eyespot.sweep.summary import summarize
 
-    data = summarize(folders, metric=metric, by=by)
+    data = summarize(folders, metric=metric, by=by, keep=_ranges(keep), match=match)
     if as_json:
         print(json.dumps(_null_for_nan(data)))
         return
@@ -51,6 +55,20 @@ def report(
     if figures is not None:
         print(f"written: {len(save_figures(data, figures))} figures in {figures}")
     print(f"written: {path}")
+
+
+def _ranges(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    ranges = {}
+    for text in texts:
+        name, _, ends = text.partition("=")
+        low, _, high = ends.partition(":")
+        try:
+            ranges[name] = (float(low), float(high))
+        except ValueError:
+            raise ValueError(
+                f"need --keep as NAME=LOW:HIGH, such as lr=0.1:1, got {text!r}"
+            ) from None
+    return ranges
 
 
 def _null_for_nan(value: Any) -> Any:

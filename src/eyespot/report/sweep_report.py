@@ -50,9 +50,9 @@ def sweep_page(data: Mapping[str, Any], version: str) -> str:
     """Return the report of sweeps as one HTML file.
 
     Args:
-        data: `metric`; `sweeps` with `name`, `about`, `folder`, `seed`, `count`, `run`, `done`,
-            `failed`, `missing`, `failures`, `notes`; `groups` with `name`, `runs` (best first:
-            `index`, `error`, `metrics`, `labels`, `curves`, `stages`), `edf`, `estimates`,
+        data: `metric`; `match`; `sweeps` with `name`, `about`, `folder`, `seed`, `count`, `run`,
+            `done`, `failed`, `missing`, `failures`, `notes`; `groups` with `name`, `runs` (best
+            first: `index`, `error`, `metrics`, `labels`, `curves`, `stages`), `edf`, `estimates`,
             `outcomes`; and `optimizability`, one mapping a model.
         version: Of this package, for the last line.
     """
@@ -93,7 +93,10 @@ def draw(data: Mapping[str, Any]) -> Iterator[Drawing]:
     groups, metric = data["groups"], data["metric"]
     usable = [group for group in groups if group["edf"]["errors"]]
     with style():
-        yield Drawing("edf", "edf", "Bands are 95% bootstrap.", edf_figure(usable, metric), {})
+        caption = "Bands are 95% bootstrap."
+        if data["match"]:
+            caption += f" Runs are weighed so that all groups spread alike over {data['match']}."
+        yield Drawing("edf", "edf", caption, edf_figure(usable, metric), {})
         if metric == "error" and len(usable) > 1:
             yield Drawing("edf", "edf-delta", "", delta_figure(usable), {})
         for name in _panels(usable):

@@ -44,13 +44,13 @@ def error_edf(errors: Sequence[float], weights: Sequence[float] | None = None) -
     Raises:
         ValueError: If there are no runs, or weights that are none.
     """
-    values, shares = _checked(errors, weights)
+    values, weigh = _checked(errors, weights)
     order = np.argsort(values, kind="stable")
     order = order[np.isfinite(values[order])]
-    kept, weight = values[order], shares[order]
+    kept, weight = values[order], weigh[order]
     return Edf(
         errors=kept,
-        fractions=np.minimum(np.cumsum(weight), 1.0),
+        fractions=np.minimum(np.cumsum(weight) / weigh.sum(), 1.0),
         runs=len(values),
         diverged=len(values) - len(kept),
         least=float(kept[0]) if len(kept) else math.nan,
@@ -66,13 +66,14 @@ def share_within(
     Raises:
         ValueError: As `error_edf`.
     """
-    values, shares = _checked(errors, weights)
-    return float(shares[values <= limit].sum())
+    values, weigh = _checked(errors, weights)
+    return float(weigh[values <= limit].sum() / weigh.sum())
 
 
 def edf_band(
     errors: Sequence[float],
     at: Sequence[float],
+    weights: Sequence[float] | None = None,
     *,
     seed: int,
     coverage: float = 0.95,
@@ -83,6 +84,7 @@ def edf_band(
     Args:
         errors: One number a run; NaN or infinity for a run that diverged.
         at: The errors to give it at.
+        weights: As `error_edf`; runs are redrawn alike and bring their weights along.
         seed: Of the redraws.
         coverage: Share of redraws inside the band, pointwise.
         draws: How many populations of as many runs are drawn with replacement.
@@ -93,45 +95,52 @@ def edf_band(
     Raises:
         ValueError: If there are no runs.
     """
-    values, _ = _checked(errors, None)
+    values, weigh = _checked(errors, weights)
     below = values[:, None] <= np.asarray(at, dtype=np.float64)[None, :]  # [N, P]
     times = np.random.default_rng(seed).multinomial(
         len(values), np.full(len(values), 1 / len(values)), size=draws
     )  # [draws, N]
-    redrawn = times @ below.astype(np.float64) / len(values)  # [draws, P]
+    weighed = times * weigh
+    total = np.maximum(weighed.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    redrawn = np.minimum(weighed @ below.astype(np.float64) / total, 1.0)  # [draws, P]
     tail = (1 - coverage) / 2
     low, high = np.quantile(redrawn, [tail, 1 - tail], axis=0)
     return low, high
 
 
-def matching_weights(costs: Sequence[float], edges: Sequence[float]) -> list[float]:
-    """Return weights under which runs are spread evenly over bins of cost.
+def matching_weights(
+    populations: Sequence[Sequence[float]], edges: Sequence[float]
+) -> list[list[float]]:
+    """Return weights under which populations spread alike, and evenly, over bins of a cost.
 
-    With m bins that hold runs, each run of a bin of n runs weighs 1 / (m n); runs outside weigh 0.
-    Two populations weighted so over the same bins can be compared though one has larger networks.
-    Paper: On Network Design Spaces for Visual Recognition (arXiv 1905.13214), section 3.3.
+    With m bins that hold runs of every population, each of the n runs that a population has in one
+    of them weighs 1 / (m n); all others weigh 0. Populations weighed so can be compared though one
+    has more costly networks. Paper: On Network Design Spaces for Visual Recognition (arXiv
+    1905.13214), section 3.3.
 
     Args:
-        costs: Cost of each run, for example its flops.
+        populations: Cost of each run, for example its flops, a list a population.
         edges: Ascending edges of the bins, one more than bins; the last bin is closed.
 
     Raises:
-        ValueError: If the edges do not ascend or no run is inside them.
+        ValueError: If the edges do not ascend, or no bin holds runs of every population.
     """
     borders = np.asarray(edges, dtype=np.float64)
     if len(borders) < 2 or not (np.diff(borders) > 0).all():
         raise ValueError(f"need two or more ascending edges, got {list(edges)}")
-    values = np.asarray(costs, dtype=np.float64)
-    bins = np.searchsorted(borders, values, side="right") - 1
-    bins[values == borders[-1]] = len(borders) - 2
-    inside = (bins >= 0) & (bins < len(borders) - 1)
-    if not inside.any():
-        raise ValueError(f"need runs between {edges[0]} and {edges[-1]}, got none")
-    counts = np.bincount(bins[inside], minlength=len(borders) - 1)
-    used = (counts > 0).sum()
-    weights = np.zeros(len(values))
-    weights[inside] = 1 / (used * counts[bins[inside]])
-    return [float(weight) for weight in weights]
+    counts = np.stack([np.histogram(costs, borders)[0] for costs in populations])  # [K, M]
+    shared = (counts > 0).all(axis=0)
+    if not shared.any():
+        raise ValueError(f"need a bin with runs of all {len(populations)} populations, got none")
+    each = np.where(shared, 1 / (shared.sum() * np.maximum(counts, 1)), 0.0)  # [K, M]
+    weights = []
+    for costs, of_bin in zip(populations, each, strict=True):
+        values = np.asarray(costs, dtype=np.float64)
+        bins = np.searchsorted(borders, values, side="right") - 1
+        bins[values == borders[-1]] = len(borders) - 2
+        inside = (bins >= 0) & (bins < len(borders) - 1)
+        weights.append(np.where(inside, of_bin[np.where(inside, bins, 0)], 0.0).tolist())
+    return weights
 
 
 def _checked(
@@ -142,11 +151,11 @@ def _checked(
     if not len(values):
         raise ValueError("need the errors of at least one run, got none")
     if weights is None:
-        return values, np.full(len(values), 1 / len(values))
-    shares = np.asarray(weights, dtype=np.float64)
-    if shares.shape != values.shape or (shares < 0).any() or not shares.sum() > 0:
+        return values, np.ones(len(values))
+    weigh = np.asarray(weights, dtype=np.float64)
+    if weigh.shape != values.shape or (weigh < 0).any() or not weigh.sum() > 0:
         raise ValueError(
             f"need one weight of 0 or more for each of {len(values)} runs, some above 0, got "
-            f"{len(shares)} that sum to {shares.sum():g}"
+            f"{len(weigh)} that sum to {weigh.sum():g}"
         )
-    return values, shares / shares.sum()
+    return values, weigh / weigh.max()

@@ -5,7 +5,7 @@ stands for what is not known.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,25 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from eyespot.sweep.best_range import best_range
-from eyespot.sweep.edf import edf_band, error_edf
+from eyespot.errors import unknown_name
+from eyespot.sweep.best_range import best_range, inside
+from eyespot.sweep.edf import edf_band, error_edf, matching_weights
 from eyespot.sweep.folder import read_sweep
 from eyespot.sweep.optimizability import Trial, verdicts
 from eyespot.sweep.rows import Row, read_rows
 
 _BAND_POINTS = 120
+_BINS = 5
 _SEED = 0
 
 
 def summarize(
-    folders: Sequence[Path], *, metric: str = "error", by: str | None = None
+    folders: Sequence[Path],
+    *,
+    metric: str = "error",
+    by: str | None = None,
+    keep: Mapping[str, tuple[float, float]] | None = None,
+    match: str | None = None,
 ) -> dict[str, Any]:
     """Return what sweeps found.
 
@@ -32,38 +39,75 @@ def summarize(
         folders: Folders of sweeps.
         metric: What to take as the error; the least is best.
         by: A parameter or label to group runs by, such as "optimizer"; by sweep alone if not given.
+        keep: Leave out runs outside [low, high] of a number.
+        match: Weigh the runs in EDFs so that all groups spread alike over this number, such as
+            "flops"; where their networks differ in cost.
 
     Returns:
-        `metric`; `sweeps`, one dict each with counts, failures and notes; `groups`, one dict each
-        with `name`, `runs`, `edf`, `estimates` and
-        `outcomes` (the numbers that runs measured); `optimizability`, one dict a model.
+        `metric`; `match`; `sweeps`, one dict each with counts, failures and notes; `groups`, one
+        dict each with `name`, `runs`, `edf`, `estimates` and `outcomes` (the numbers that runs
+        measured); `optimizability`, one dict a model.
 
     Raises:
-        ValueError: If a folder holds no sweep, no run has the metric, or none has `by`.
+        ValueError: If a folder holds no sweep, no run has the metric, or none has the number of
+            `by`, `keep` or `match`.
     """
     if not folders:
         raise ValueError("need the folder of at least one sweep, got none")
-    sweeps, groups, every = [], [], []
-    names = _names(folders)
-    for folder, name in zip(folders, names, strict=True):
+    sweeps, members = [], {}
+    for folder, name in zip(folders, _names(folders), strict=True):
         rows, notes = read_rows(folder, metric)
-        done = [row for row in rows if row.status == "done"]
         sweeps.append(_sweep(folder, name, rows, notes))
-        every += done
-        for label, members in _split(done, by).items():
-            groups.append(
-                _group(
-                    f"{name} {label}".strip() if len(folders) > 1 or not label else label, members
-                )
-            )
+        kept = _kept([row for row in rows if row.status == "done"], keep or {})
+        for label, some in _split(kept, by).items():
+            title = label if label and len(folders) == 1 else f"{name} {label}".strip()
+            if some:
+                members[title] = some
+    every = [row for rows in members.values() for row in rows]
     if not any(math.isfinite(row.error) for row in every):
         raise ValueError(_no_metric(metric, every))
+    weights = _matched(list(members.values()), match)
     return {
         "metric": metric,
+        "match": match,
         "sweeps": sweeps,
-        "groups": [group for group in groups if group["runs"]],
+        "groups": [
+            _group(title, rows, weight)
+            for (title, rows), weight in zip(members.items(), weights, strict=True)
+        ],
         "optimizability": [verdict._asdict() for verdict in verdicts(_trials(every))],
     }
+
+
+def _kept(rows: Sequence[Row], keep: Mapping[str, tuple[float, float]]) -> list[Row]:
+    """Return the runs inside every range."""
+    _need_numbers(rows, keep)
+    metrics = {name: [row.metrics.get(name, math.nan) for row in rows] for name in keep}
+    ranges = {name: (low, low, high) for name, (low, high) in keep.items()}
+    return [rows[i] for i in inside(metrics, ranges)] if keep else list(rows)
+
+
+def _need_numbers(rows: Sequence[Row], names: Iterable[str]) -> None:
+    known = {name for row in rows for name in row.metrics}
+    for name in names:
+        if rows and name not in known:
+            raise ValueError(unknown_name("number of these runs", name, known))
+
+
+def _matched(
+    groups: Sequence[Sequence[Row]], match: str | None
+) -> Sequence[Sequence[float] | None]:
+    """Return weights for each group's runs; none where nothing is to be matched."""
+    if match is None:
+        return [None] * len(groups)
+    if len(groups) < 2:
+        raise ValueError(f"need two or more groups to match by {match}, got {len(groups)}")
+    for rows in groups:
+        _need_numbers(rows, [match])
+    costs = [[row.metrics.get(match, math.nan) for row in rows] for rows in groups]
+    pooled = [cost for some in costs for cost in some if math.isfinite(cost)]
+    edges = np.unique(np.quantile(pooled, np.linspace(0, 1, _BINS + 1)))
+    return matching_weights(costs, edges.tolist())
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -107,14 +151,12 @@ def _split(rows: Sequence[Row], by: str | None) -> dict[str, list[Row]]:
     return dict(sorted(groups.items()))
 
 
-def _group(name: str, rows: Sequence[Row]) -> dict[str, Any]:
-    if not rows:
-        return {"name": name, "runs": []}
+def _group(name: str, rows: Sequence[Row], weights: Sequence[float] | None) -> dict[str, Any]:
     errors = [row.error for row in rows]
-    edf = error_edf(errors)
+    edf = error_edf(errors, weights)
     ends = edf.errors if len(edf.errors) else np.zeros(1)
     at = np.linspace(ends[0], ends[-1], _BAND_POINTS).tolist()
-    low, high = edf_band(errors, at, seed=_SEED)
+    low, high = edf_band(errors, at, weights, seed=_SEED)
     return {
         "name": name,
         "runs": [
