@@ -21,7 +21,7 @@ quickstart: $(STAMP)  ## a tour of what there is, into quickstart/
 	$(BIN)/python examples/tour.py quickstart
 
 BENCH_VENV ?= .bench-venv
-BENCH := PYTHONPATH=src:benchmarks $(BENCH_VENV)/bin/python
+BENCH := PYTHONPATH=src:benchmarks:. $(BENCH_VENV)/bin/python
 
 $(BENCH_VENV)/.installed:
 	$(PYTHON) -m venv $(BENCH_VENV)
@@ -36,6 +36,7 @@ bench: $(BENCH_VENV)/.installed  ## every benchmark against its peers, into benc
 	$(BENCH) benchmarks/plan_vs_published.py
 	$(BENCH) benchmarks/decode_augment.py
 	$(BENCH) benchmarks/multicrop.py
+	$(BENCH) benchmarks/scenes.py
 	$(BENCH) benchmarks/common.py
 
 test-peers: $(BENCH_VENV)/.installed  ## outputs equal to timm's and torchvision's
