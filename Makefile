@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test test-all lint quickstart bench clean
+.PHONY: test test-all test-peers lint quickstart bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -12,10 +12,35 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 test: $(STAMP)  ## the suite, on a machine with nothing but Python 3.11+
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-all: $(STAMP)  ## the suite with its slow tests
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+
+quickstart: $(STAMP)  ## a tour of what there is, into quickstart/
+	$(BIN)/python examples/tour.py quickstart
+
+BENCH_VENV ?= .bench-venv
+BENCH := PYTHONPATH=src:benchmarks:. $(BENCH_VENV)/bin/python
+
+$(BENCH_VENV)/.installed:
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install -q --upgrade pip
+	$(BENCH_VENV)/bin/python -m pip install -q torch torchvision timm transformers
+	$(BENCH_VENV)/bin/python -m pip install -q -e '.[dev]'
+	touch $@
+
+bench: $(BENCH_VENV)/.installed  ## every benchmark against its peers, into benchmarks/RESULTS.md
+	$(BENCH) benchmarks/counting.py
+	$(BENCH) benchmarks/throughput.py
+	$(BENCH) benchmarks/plan_vs_published.py
+	$(BENCH) benchmarks/decode_augment.py
+	$(BENCH) benchmarks/multicrop.py
+	$(BENCH) benchmarks/scenes.py
+	$(BENCH) benchmarks/common.py
+
+test-peers: $(BENCH_VENV)/.installed  ## outputs equal to timm's and torchvision's
+	PYTHONPATH=src:. $(BENCH_VENV)/bin/python -m pytest tests/peers
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -25,4 +50,4 @@ lint: $(STAMP)
 	$(BIN)/deptry .
 
 clean:
-	rm -rf $(VENV) .bench-venv build dist
+	rm -rf $(VENV) $(BENCH_VENV) build dist

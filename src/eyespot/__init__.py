@@ -10,13 +10,21 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from eyespot.design.by_name import complexity as complexity
+    from eyespot.design.by_name import scale as scale
+    from eyespot.design.by_name import to_spec as to_spec
+    from eyespot.design.pycls_config import from_pycls_config as from_pycls_config
     from eyespot.design.zoo import list_models as list_models
     from eyespot.models.build import create_model as create_model
+    from eyespot.weights.load import load_weights as load_weights
 
 _HOMES = {
     "complexity": "eyespot.design.by_name",
     "create_model": "eyespot.models.build",
+    "from_pycls_config": "eyespot.design.pycls_config",
     "list_models": "eyespot.design.zoo",
+    "scale": "eyespot.design.by_name",
+    "to_spec": "eyespot.design.by_name",
+    "load_weights": "eyespot.weights.load",
 }
 
 __all__ = sorted(_HOMES)

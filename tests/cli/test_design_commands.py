@@ -106,3 +106,59 @@ def test_a_bad_row_of_a_table_is_named(tmp_path):
     assert done.returncode == 2
     assert "t.csv line 3: unknown model 'ResNet-51'" in done.stderr
     assert done.stdout == ""
+
+
+def a_calibration(path, ms_per_act=1e-6, overhead=2.0):
+    setting = {
+        "device": "bench", "dtype": "float32", "mode": "infer", "channels_last": False,
+        "compiled": False,
+    }  # fmt: skip
+    model = {
+        "setting": setting, "ms_per_act": ms_per_act, "ms_per_flop": 0.0, "ms_overhead": overhead,
+        "r_squared": 1.0, "r_acts": 1.0, "r_flops": 0.5, "r_params": 0.1, "left_out_error": 0.0,
+        "num_networks": 9,
+    }  # fmt: skip
+    path.write_text(json.dumps(model))
+    return path
+
+
+def test_scale_to_a_latency_by_a_calibration(tmp_path):
+    calibration = a_calibration(tmp_path / "calibration.json")
+    done = run(
+        "scale", "RegNetY-500MF", "--latency-ms", 22, "--batch", 2, "--calibration", calibration,
+        "--json",
+    )  # fmt: skip
+    data = json.loads(done.stdout)
+    # 2 images of at most 10 M activations at 1e-6 ms each, and 2 ms a call
+    assert 9.3e6 < data["after"]["acts"] <= 10e6
+    assert data["budget"]["got"]["latency_ms"] == pytest.approx(2 + 2e-6 * data["after"]["acts"])
+
+
+def test_scale_to_a_memory(tmp_path):
+    done = run("scale", "RegNetY-500MF", "--memory-gb", 6, "--batch", 32, "--json")
+    data = json.loads(done.stdout)
+    assert 5.0 < data["budget"]["got"]["memory_gb"] <= 6.0
+
+
+def test_measure_runs_inference_and_training():
+    done = run(
+        "complexity", "regnety_200mf", "--image-size", 64, "--measure", "--batch", 2, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["measured"]
+    assert [row["mode"] for row in rows] == ["infer", "train"]
+    assert all(row["ms"] > 0 and row["batch"] == 2 and row["peak_bytes"] > 0 for row in rows)
+    assert rows[1]["ms"] > rows[0]["ms"]
+
+
+def test_a_latency_nobody_measured_says_what_to_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = run("scale", "RegNetY-500MF", "--latency-ms", 40)
+    assert done.returncode == 2
+    assert "run `eyespot calibrate` first" in done.stderr
+
+
+def test_a_missing_file_is_named():
+    done = run("complexity", "none.json")
+    assert done.returncode == 2
+    assert done.stderr == "eyespot complexity: no such file or directory: none.json\n"

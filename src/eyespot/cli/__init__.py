@@ -15,6 +15,9 @@ SUMMARIES = {
     "models": "list the named networks",
     "complexity": "count params, flops and activations; measure time and memory",
     "scale": "scale a network by a factor, or to a budget",
+    "weights": "list, fetch, convert and check published weights",
+    "calibrate": "measure this device, to predict run times on it",
+    "plan": "predict memory, speed and cost of a training run",
     "sweep": "run a population of networks or settings, on one machine or many",
     "report": "what sweeps found, as one HTML file",
 }
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _run(args[0], args[1:])
     except (ValueError, OSError) as error:
-        print(f"eyespot {args[0]}: {error}", file=sys.stderr)
+        print(f"eyespot {args[0]}: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -54,6 +57,13 @@ def _run(name: str, args: list[str]) -> None:
         tyro.extras.subcommand_cli_from_dict(
             group, prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,)
         )
+
+
+def _sentence(error: ValueError | OSError) -> str:
+    """Return what the error says; of the system's errors the reason and the file."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror.lower()}: {error.filename}"
+    return str(error)
 
 
 def _help() -> str:

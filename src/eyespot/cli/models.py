@@ -5,9 +5,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from eyespot.cli.quantities import short
 from eyespot.design import zoo
 from eyespot.design.complexity import complexity
+from eyespot.design.quantities import short
 from eyespot.errors import unknown_name
 
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from eyespot.cli.quantities import count, short
-from eyespot.design.budget import Budget, Fit, fit_budget
-from eyespot.design.by_name import to_spec
-from eyespot.design.complexity import complexity
+from eyespot.cli.predicted import latency_budget, memory_budget
+from eyespot.design.budget import Fit, fit_budget
+from eyespot.design.by_name import count_budgets, to_spec
+from eyespot.design.quantities import short
 from eyespot.design.scaling import ScaleReport, scale_with_report
 from eyespot.design.spec_files import spec_to_dict, write_spec
 from eyespot.design.specs import Spec, ViTSpec
@@ -21,6 +21,10 @@ def scale(
     flops: str | None = None,
     params: str | None = None,
     acts: str | None = None,
+    latency_ms: float | None = None,
+    memory_gb: float | None = None,
+    batch: int = 1,
+    calibration: Path | None = None,
     strategy: str = "dWr",
     out: Path | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
@@ -33,12 +37,20 @@ def scale(
         flops: At most so many multiply-adds, such as 4G.
         params: At most so many parameters, such as 20M.
         acts: At most so many activations, such as 15M.
+        latency_ms: At most so many milliseconds a batch, by `eyespot calibrate` on this device.
+        memory_gb: At most so many gigabytes (1e9 bytes) to train in bfloat16 with SGD.
+        batch: Images a batch, for latency and memory.
+        calibration: The calibration.json of another device or setting, for latency.
         strategy: d, w, r, dw, dr, wr, dwr, dWr, a type string such as d1_w8_g8_r1, or alpha=0.8.
         out: Write the scaled network here as a spec.json.
         as_json: Print JSON.
     """
     spec = to_spec(name)
-    budgets = _count_budgets(flops=flops, params=params, acts=acts)
+    budgets = count_budgets(flops=flops, params=params, acts=acts)
+    if latency_ms is not None:
+        budgets.append(latency_budget(latency_ms, calibration, batch))
+    if memory_gb is not None:
+        budgets.append(memory_budget(memory_gb, batch))
     if (factor is None) == (not budgets):
         raise ValueError("need --factor, or one or more budgets (--flops, ...), and not both")
     if budgets:
@@ -56,13 +68,6 @@ def scale(
         _print_report(name, spec, scaled, report, fit)
         if out is not None:
             print(f"written: {out}")
-
-
-def _count_budgets(**limits: str | None) -> list[Budget]:
-    def budget(name: str, text: str) -> Budget:
-        return Budget(name, count(text, name), lambda spec: getattr(complexity(spec), name))
-
-    return [budget(name, text) for name, text in limits.items() if text is not None]
 
 
 def _as_data(scaled: Spec, report: ScaleReport, fit: Fit | None) -> dict[str, Any]:

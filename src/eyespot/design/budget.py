@@ -1,5 +1,6 @@
 """The inverse of scaling: the largest network of a strategy that fits a budget."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -63,9 +64,12 @@ def fit_budget(spec: Spec, strategy: str, budgets: Sequence[Budget]) -> Fit:
         if not (budget.limit > 0 and math.isfinite(budget.limit)):
             raise ValueError(f"need a {budget.name} budget above 0, got {budget.limit}")
 
-    def use(factor: float) -> float:
-        network = scale(spec, strategy, factor)
+    @functools.cache
+    def use_of(network: Spec) -> float:
         return max(budget.measure(network) / budget.limit for budget in budgets)
+
+    def use(factor: float) -> float:
+        return use_of(scale(spec, strategy, factor))
 
     doublings = range(-_DOUBLINGS, _DOUBLINGS + 1)
     fitting = [k for k in doublings if use(2.0**k) <= 1]

@@ -6,12 +6,13 @@ Shapes: B batch, C channels, H W size of a map.
 import contextlib
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import cast
 
 import torch
-import torch.utils.checkpoint
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from eyespot.design.specs import Activation
 
@@ -80,28 +81,32 @@ def init_cnn_(model: nn.Module) -> None:
 
 @contextlib.contextmanager
 def _frozen_running_stats(block: nn.Module) -> Iterator[None]:
-    """Let batch norms use batch statistics without adding them to the running ones."""
+    """Let batch norms use batch statistics without adding them to the running ones.
+
+    Meanwhile the running ones are copies: recomputation has to keep as many tensors as the first
+    run, so they cannot just be switched off.
+    """
     norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    before = [norm.track_running_stats for norm in norms]
+    before = [dict(norm._buffers) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm._buffers.update({k: b.clone() for k, b in norm._buffers.items() if b is not None})
     try:
         yield
     finally:
-        for norm, tracked in zip(norms, before, strict=True):
-            norm.track_running_stats = tracked
+        for norm, buffers in zip(norms, before, strict=True):
+            norm._buffers.update(buffers)
 
 
 def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     """Run a block now and again in the backward pass, keeping only its input in memory.
 
     Running statistics of batch norms are updated by the first run alone, so the result equals
-    the plain run's, buffers included.
+    the plain run's, buffers included; torch.compile sees to that by itself.
     """
-    out = torch.utils.checkpoint.checkpoint(
-        block,
-        x,
-        use_reentrant=False,
-        context_fn=lambda: (contextlib.nullcontext(), _frozen_running_stats(block)),
-    )
-    return cast(Tensor, out)
+    if torch.compiler.is_compiling():
+        return cast(Tensor, checkpoint(block, x, use_reentrant=False))
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return contextlib.nullcontext(), _frozen_running_stats(block)
+
+    return cast(Tensor, checkpoint(block, x, use_reentrant=False, context_fn=contexts))

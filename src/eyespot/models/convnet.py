@@ -109,8 +109,11 @@ class ConvNet(nn.Module):
         return self.get_submodule(f"s{i}")  # type: ignore[return-value]
 
     def _run_stage(self, i: int, x: Tensor) -> Tensor:
-        for block in self.stage(i):
-            x = recomputed(block, x) if self.grad_checkpointing and self.training else block(x)
+        stage = self.stage(i)
+        if not (self.grad_checkpointing and self.training):
+            return stage(x)  # type: ignore[no-any-return]
+        for block in stage:
+            x = recomputed(block, x)
         return x
 
     def forward_features(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b c h2 w2"]:

@@ -68,7 +68,7 @@ class MBConv(nn.Module):
             return out
         if self.training and self.drop_connect > 0:
             keep = 1 - self.drop_connect
-            mask = torch.empty(len(out), 1, 1, 1, device=out.device, dtype=out.dtype)
+            mask = torch.empty(out.shape[0], 1, 1, 1, device=out.device, dtype=out.dtype)
             out = out * mask.bernoulli_(keep) / keep
         return x + out
 

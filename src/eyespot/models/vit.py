@@ -17,6 +17,9 @@ from eyespot.design.specs import Pooling, ViTStem
 from eyespot.models.blocks import recomputed
 from eyespot.models.convnet import FeatureInfo, Level
 
+_SHORT = 640
+"""Tokens up to which `attend` multiplies matrices itself on a CPU."""
+
 
 class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of a map."""
@@ -63,6 +66,22 @@ def _stem_conv(w_in: int, w_out: int, kernel: int, stride: int, *, bias: bool) -
     return nn.Conv2d(w_in, w_out, kernel, stride=stride, padding=padding, bias=bias)
 
 
+def attend(
+    q: Float[Tensor, "b h t c"], k: Float[Tensor, "b h t c"], v: Float[Tensor, "b h t c"]
+) -> Float[Tensor, "b h t c"]:
+    """Return softmax(q k^T / sqrt(c)) v, each head on its own.
+
+    On a CPU in bfloat16, two matrix products are 2 to 3 times faster than PyTorch's fused
+    attention, which leaves the CPU's bfloat16 units idle; only for long sequences, whose scores
+    outgrow the caches, is the fused one better. Scores are rounded to bfloat16 then: errors are
+    1.4 to 2 times those of the fused one.
+    """
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= _SHORT:
+        scores: Tensor = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, H, T, T]
+        return scores.softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention.
 
@@ -81,7 +100,7 @@ class Attention(nn.Module):
         """Return the attended tokens."""
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # [B, T, 3, heads, D / heads]
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, heads, T, D / heads]
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = attend(q, k, v)
         return self.proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
@@ -200,7 +219,7 @@ class ViT(nn.Module):
         grid = (maps.shape[-2], maps.shape[-1])
         x = maps.flatten(2).transpose(1, 2)  # [B, G G, D]
         if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # [B, T, D]
+            x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # [B, T, D]
         return x + resample_grid(self.pos_embed, grid, num_prefix=self.num_prefix_tokens)
 
     def _run_block(self, block: nn.Module, x: Tensor) -> Tensor:

@@ -1,0 +1,142 @@
+"""How fast are 2x224 + 6x96 SwAV views made from a 500x375 JPEG, on one thread?
+
+Ours against the same recipe written with PIL, as torchvision's first transforms do it, and against
+torchvision's v2 transforms where they can be imported.
+
+Run: python -m benchmarks.multicrop [seconds for each]
+"""
+
+import io
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from benchmarks.pictures import photo_like
+from benchmarks.timing import images_per_second
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+from eyespot.data.decode import decode_image
+from eyespot.data.distort import Distortion
+from eyespot.data.draws import Draws
+from eyespot.data.geometry import draw_log_crop
+from eyespot.data.multicrop import PRESETS, multi_crop
+from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+
+KINDS = PRESETS["swav"]
+PLAIN = Distortion(jitter_probability=0.0, grey_probability=0.0, blur_probability=0.0)
+PLAIN_KINDS = [replace(kind, distortion=PLAIN) for kind in KINDS]
+MEAN = torch.tensor(IMAGENET_MEAN)[:, None, None]
+STD = torch.tensor(IMAGENET_STD)[:, None, None]
+
+
+def ours_uint8(photo: bytes, index: int) -> list[np.ndarray]:
+    """Views that are normalised later, on the device."""
+    return multi_crop(decode_image(photo), KINDS, seed=0, epoch=0, index=index)
+
+
+def ours_float(photo: bytes, index: int) -> list[torch.Tensor]:
+    """Views as a network reads them."""
+    views = ours_uint8(photo, index)
+    stacks = (np.stack(views[:2]), np.stack(views[2:]))
+    return [normalize(torch.from_numpy(stack).permute(0, 3, 1, 2)) for stack in stacks]
+
+
+def crops_only(photo: bytes, index: int) -> list[np.ndarray]:
+    """Crops and flips; colours are left to the device."""
+    return multi_crop(decode_image(photo), PLAIN_KINDS, seed=0, epoch=0, index=index)
+
+
+def pil_hue(image: Image.Image, turn: float) -> Image.Image:
+    """Turn the hue as torchvision does."""
+    hue, saturation, value = image.convert("HSV").split()
+    shifted = np.asarray(hue) + np.uint8(int(turn * 255) % 256)
+    return Image.merge("HSV", (Image.fromarray(shifted), saturation, value)).convert("RGB")
+
+
+def pil_view(image: Image.Image, size: int, area: tuple[float, float]) -> torch.Tensor:
+    """One view of the SwAV recipe."""
+    draws = Draws(random.getrandbits(60), 0, 0)
+    box = draw_log_crop(draws, image.height, image.width, area=area)
+    right, bottom = box.left + box.width, box.top + box.height
+    view = image.crop((box.left, box.top, right, bottom))
+    view = view.resize((size, size), Image.Resampling.BILINEAR)
+    if random.random() < 0.5:
+        view = ImageOps.mirror(view)
+    if random.random() < 0.8:
+        jitter = [
+            lambda view: ImageEnhance.Brightness(view).enhance(random.uniform(0.2, 1.8)),
+            lambda view: ImageEnhance.Contrast(view).enhance(random.uniform(0.2, 1.8)),
+            lambda view: ImageEnhance.Color(view).enhance(random.uniform(0.2, 1.8)),
+            lambda view: pil_hue(view, random.uniform(-0.2, 0.2)),
+        ]
+        random.shuffle(jitter)
+        for step in jitter:
+            view = step(view)
+    if random.random() < 0.2:
+        view = view.convert("L").convert("RGB")
+    if random.random() < 0.5:
+        view = view.filter(ImageFilter.GaussianBlur(random.uniform(0.1, 2.0)))
+    tensor = torch.from_numpy(np.array(view)).permute(2, 0, 1).contiguous().float().div(255)
+    return tensor.sub_(MEAN).div_(STD)
+
+
+def pil_pipeline(photo: bytes, index: int) -> list[torch.Tensor]:
+    """Views as a network reads them, by PIL."""
+    random.seed(index)
+    image = Image.open(io.BytesIO(photo)).convert("RGB")
+    return [pil_view(image, kind.size_px, kind.area) for kind in KINDS for _ in range(kind.count)]
+
+
+def torchvision_pipeline() -> dict[str, Callable[[bytes, int], object]]:
+    """Views by torchvision v2, on tensors, or nothing where it is missing."""
+    try:
+        from torchvision.io import ImageReadMode, decode_jpeg
+        from torchvision.transforms import v2
+    except (ImportError, RuntimeError) as error:
+        print(f"torchvision is left out: {error}")
+        return {}
+    views = [
+        v2.Compose(
+            [
+                v2.RandomResizedCrop(kind.size_px, scale=kind.area, antialias=True),
+                v2.RandomHorizontalFlip(),
+                v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8),
+                v2.RandomGrayscale(0.2),
+                v2.RandomApply([v2.GaussianBlur(kind.size_px // 20 * 2 + 1)], 0.5),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            ]
+        )
+        for kind in KINDS
+        for _ in range(kind.count)
+    ]
+
+    def pipeline(photo: bytes, index: int) -> list[torch.Tensor]:
+        torch.manual_seed(index)
+        data = torch.frombuffer(bytearray(photo), dtype=torch.uint8)
+        image = decode_jpeg(data, ImageReadMode.RGB)
+        return [view(image) for view in views]
+
+    return {"torchvision v2": pipeline}
+
+
+if __name__ == "__main__":
+    photos = [photo_like(375, 500, seed) for seed in range(16)]
+    print(f"{len(photos)} JPEGs of 500x375, {sum(map(len, photos)) // len(photos)} bytes each")
+    rates = images_per_second(
+        {
+            "PIL, normalised float": pil_pipeline,
+            **torchvision_pipeline(),
+            "ours, normalised float": ours_float,
+            "ours, uint8 (normalise on the device)": ours_uint8,
+            "ours, crops and flips only, uint8": crops_only,
+            "decode only": lambda photo, index: decode_image(photo),
+        },
+        photos,
+        float(sys.argv[1]) if len(sys.argv) > 1 else 3.0,
+    )
+    base = rates["PIL, normalised float"]
+    print(", ".join(f"{name}: {rate / base:.1f}x" for name, rate in rates.items()))

@@ -1,0 +1,154 @@
+"""`eyespot weights`: list, fetch, convert and check published weights."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from eyespot.design.quantities import parse_count, short
+from eyespot.weights import catalog
+from eyespot.weights.download import download
+
+_EVERY_S = {True: 0.2, False: 10.0}  # between lines of progress, on a terminal and off it
+
+
+def list_(
+    pattern: Positional[str] = "", as_json: Annotated[bool, arg(name="json")] = False
+) -> None:
+    """List the published weights we know, with their licences and results.
+
+    Args:
+        pattern: Part of a name, in any case.
+        as_json: One JSON object a line instead of a table.
+    """
+    found = catalog.find_published(pattern)
+    if not found:
+        names = [entry.name for entry in catalog.catalog()]
+        raise ValueError(f"need part of a name such as {names[0]} or {names[-1]}, got {pattern!r}")
+    for entry in found:
+        if as_json:
+            row = {"name": entry.name, "model": entry.model, "url": entry.url}
+            licence = {"licence": entry.licence.name, "commercial_use": entry.licence.commercial}
+            extra = {"sha256": entry.sha256, "note": entry.note}
+            print(json.dumps({**row, **licence, "metrics": entry.metrics, **extra}))
+        else:
+            results = [f"{name} {value:g}" for name, value in entry.metrics.items()]
+            print(f"{entry.name:38} {entry.licence.name:13} {', '.join(results[:2])}".rstrip())
+
+
+def pull(name: Positional[str], out: Path, max_size: str = "20G") -> None:
+    """Fetch a published file; a broken fetch goes on where it ended.
+
+    Args:
+        name: As `eyespot weights list` prints it.
+        out: The file to write.
+        max_size: The most bytes to fetch, such as 20G.
+    """
+    entry = catalog.published(name)
+    if out.is_dir():
+        raise ValueError(
+            f"need a file to write, got the folder {out}; did you mean {out / entry.file}?"
+        )
+    print(entry.licence.notice, file=sys.stderr)
+    if entry.note:
+        print(f"note: {entry.note}", file=sys.stderr)
+    got = download(
+        entry.url,
+        out,
+        max_bytes=int(parse_count(max_size, "max-size")),
+        sha256=entry.sha256,
+        progress=_Progress(),
+    )
+    if got.resumed_at:
+        print(f"went on after {short(got.resumed_at)}B of an earlier try", file=sys.stderr)
+    checked = "as published" if entry.sha256 else "its publisher gave none to check it against"
+    print(f"wrote {out}: {short(got.num_bytes)}B, sha256 {got.sha256} ({checked})")
+
+
+def convert(
+    file: Positional[Path],
+    model: str,
+    out: Path,
+    to: Literal["timm", "torchvision", "transformers", "vissl"] | None = None,
+    channel_order: Literal["rgb", "bgr"] | None = None,
+) -> None:
+    """Write a published file as safetensors under our names, or another library's.
+
+    Args:
+        file: The published file.
+        model: The network it is for: a name of `eyespot models` or a spec.json.
+        out: The safetensors file to write.
+        to: The library whose names to use instead of ours.
+        channel_order: What the file's weights expect, if it is a bare state dict of pycls.
+    """
+    from eyespot.weights.convert import convert_file, published_as
+
+    if out.suffix != ".safetensors":
+        raise ValueError(f"need a file to write that ends in .safetensors, got {out}")
+    report = convert_file(file, model, out, to=to, channel_order=channel_order)
+    for entry in published_as(file)[:1]:
+        print(entry.licence.notice, file=sys.stderr)
+    for note in report.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if report.unused:
+        print(f"left out: {', '.join(report.unused)}", file=sys.stderr)
+    print(f"wrote {out}: {len(report.loaded)} tensors, from {report.layout} to {to or 'eyespot'}")
+
+
+def verify(
+    file: Positional[Path],
+    model: str | None = None,
+    channel_order: Literal["rgb", "bgr"] | None = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Check that a weights file is whole, safe, finite and what it should be.
+
+    Args:
+        file: The weights file.
+        model: The network it must fit: a name of `eyespot models` or a spec.json.
+        channel_order: What the file's weights expect, if it is a bare state dict of pycls.
+        as_json: One JSON object instead of lines.
+    """
+    from eyespot.weights.convert import inspect_file
+
+    found = inspect_file(file, model, channel_order=channel_order)
+    if as_json:
+        print(json.dumps({"file": str(file), "model": model, **found._asdict()}))
+        return
+    for name, value in found._asdict().items():
+        shown = ", ".join(value) or "none" if isinstance(value, tuple) else value
+        print(f"{name:14} {shown}")
+    if model:
+        print(f"{'model':14} fits {model}")
+
+
+class _Progress:
+    """Says on stderr how much came: one line on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self.start = self.last = time.monotonic()
+        self.first: int | None = None
+        self.terminal = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if self.first is None:
+            self.first = done
+        if done != total and now - self.last < _EVERY_S[self.terminal]:
+            return
+        self.last = now
+        rate = (done - self.first) / max(now - self.start, 1e-9)
+        text = f"{short(done)}B"
+        if total:
+            left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+            text = f"{text} of {short(total)}B ({done / total:.0%}){left}"
+        if self.terminal:
+            print(f"\r{text:60}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+COMMANDS = {"list": list_, "pull": pull, "convert": convert, "verify": verify}

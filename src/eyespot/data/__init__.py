@@ -1,0 +1,1 @@
+"""Images from bytes to batches: decoding, augmentation, data sets, shards, order and loading."""

@@ -1,0 +1,133 @@
+"""Images in folders, and images that a text file lists."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from eyespot.data.rows import PackedStrings, TextRows
+from eyespot.data.samples import IMAGE_ENDINGS, Sample, checked_label, read_image_file
+
+
+class ImageFolder:
+    """Every image below a folder, sorted by path.
+
+    With labels, each folder directly below the root is a class, numbered in sorted order, as
+    ImageNet is laid out. Without, the folders mean nothing. Links are followed, hidden files
+    skipped.
+
+    Args:
+        root: The folder.
+        labelled: Whether folders are classes.
+
+    Attributes:
+        classes: Names of the classes, by label.
+        num_ignored: Files that were left out because their ending is not an image's.
+
+    Raises:
+        ValueError: If the folder is missing, a class is empty, or there is no image at all.
+    """
+
+    def __init__(self, root: Path, *, labelled: bool = True) -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise ValueError(f"need a folder of images, got {self.root}: no such folder")
+        self.classes: tuple[str, ...] = ()
+        self.num_ignored = 0
+        paths: list[str] = []
+        labels: list[int] = []
+        if labelled:
+            self.classes = _class_names(self.root)
+        for label, name in enumerate(self.classes or ("",)):
+            found = self._images_below(name)
+            if not found:
+                where = self.root / name
+                raise ValueError(f"need at least one image in every class, got none in {where}")
+            paths += found
+            labels += [label] * len(found)
+        self._paths = PackedStrings(paths)
+        self._labels = np.array(labels, np.int32)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        name = self._paths[index]
+        label = int(self._labels[index]) if self.classes else None
+        return Sample(read_image_file(self.root / name), label, name)
+
+    def _images_below(self, folder: str) -> list[str]:
+        found = []
+        for place, folders, files in os.walk(self.root / folder, followlinks=True):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for file in files:
+                if file.startswith("."):
+                    continue
+                if os.path.splitext(file)[1].lower() in IMAGE_ENDINGS:
+                    found.append(os.path.relpath(os.path.join(place, file), self.root))
+                else:
+                    self.num_ignored += 1
+        return sorted(found)
+
+
+class FileList:
+    """The images that a text file lists, a path a line.
+
+    Without `num_classes` a line is a path; with it, a path, white space and a label. The list is
+    never held in memory, so it may have a billion lines (see `TextRows`).
+
+    Args:
+        path: The text file.
+        root: Folder that the paths start from; default the list's own.
+        num_classes: Number of classes, if the lines have labels.
+        index_path: Where the index of lines is kept, if not beside the list.
+
+    Raises:
+        ValueError: If the list is missing or empty; on access, if a line's label is missing, no
+            number or out of range, or its file is missing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        root: Path | None = None,
+        num_classes: int | None = None,
+        index_path: Path | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.root = self.path.parent if root is None else Path(root)
+        self.num_classes = num_classes
+        self._rows = TextRows(self.path, index_path)
+        if len(self._rows) == 0:
+            raise ValueError(f"need at least one line, got none in {self.path}")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        name, label = self._rows[index], None
+        if self.num_classes is not None:
+            where = f"line {index + 1} of {self.path}"
+            name, label = _split_label(name, where)
+            checked_label(label, self.num_classes, where)
+        return Sample(read_image_file(self.root / name), label, name)
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    names = sorted(
+        entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."
+    )
+    if not names:
+        raise ValueError(
+            f"need a folder for each class in {root}, got none; for images without labels pass "
+            "labelled=False"
+        )
+    return tuple(names)
+
+
+def _split_label(row: str, where: str) -> tuple[str, int]:
+    parts = row.rsplit(maxsplit=1)
+    if len(parts) != 2 or not parts[1].removeprefix("-").isdecimal():
+        raise ValueError(f"need a path, white space and a label, got {row!r}: {where}")
+    return parts[0], int(parts[1])

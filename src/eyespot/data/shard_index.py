@@ -1,0 +1,228 @@
+"""Where each sample of a WebDataset tar lies: found by one pass, kept in a sidecar file.
+
+A sample is a run of members whose paths are equal up to the first dot of the file name: one
+image, and perhaps its label in `.cls` (a number) or in `.json` (the field "label" or "cls").
+The sidecar is a safetensors file; nothing in it or in the tar is ever unpickled.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from eyespot.data.rows import PackedStrings
+from eyespot.data.samples import IMAGE_ENDINGS, MAX_FILE_BYTES
+from eyespot.data.storage import exists, is_remote, open_file, size_and_time
+
+SUFFIX = ".index"
+NO_LABEL = -1
+
+_FORMAT = "eyespot shard index 1"
+_PICKLES = frozenset(("pkl", "pickle", "pyd", "pt", "pth", "ckpt", "joblib", "dill"))
+_MAX_LABEL_BYTES = 1 << 20
+_BLOCK = 512
+
+
+class Entry(NamedTuple):
+    """One sample of a shard: its name, the place and length of its image, its label."""
+
+    key: str
+    start: int
+    size: int
+    label: int
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """The samples of one shard, in its order.
+
+    Args:
+        keys: Names.
+        starts: First byte of each image.
+        sizes: Bytes of each image.
+        labels: Labels; `NO_LABEL` where there is none.
+    """
+
+    keys: PackedStrings
+    starts: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> Entry:
+        return Entry(
+            self.keys[index],
+            int(self.starts[index]),
+            int(self.sizes[index]),
+            int(self.labels[index]),
+        )
+
+
+def load_index(shard: str, index_dir: Path | None = None) -> ShardIndex:
+    """Return a shard's index: from its sidecar if that is current, else built and kept.
+
+    Args:
+        shard: Path or address of the tar.
+        index_dir: Folder for sidecars that do not lie beside their shard.
+
+    Raises:
+        ValueError: If the shard is missing, truncated, holds a pickle or is no WebDataset tar; or
+            if it is remote, has no sidecar, and no `index_dir` is given.
+    """
+    stamp = [*size_and_time(shard)]
+    kept = None if index_dir is None else _sidecar_path(shard, Path(index_dir))
+    for place in (shard + SUFFIX, kept):
+        if place is not None and exists(str(place)):
+            with open_file(str(place)) as file:
+                index = _unpack(file.read(), stamp)
+            if index is not None:
+                return index
+    if kept is None:
+        if is_remote(shard):
+            raise ValueError(
+                f"need an index beside {shard} or an index_dir to keep it, got neither"
+            )
+        kept = Path(shard + SUFFIX)
+    index = build_index(shard)
+    save_index(index, kept, stamp)
+    return index
+
+
+def build_index(shard: str) -> ShardIndex:
+    """Read a tar once, header by header, and return its index; `load_index` says what it raises."""
+    try:
+        with open_file(shard) as file:
+            entries = list(_entries(shard, file))
+    except tarfile.TarError as error:
+        raise ValueError(f"the shard {shard} is truncated or no plain tar: {error}") from error
+    if not entries:
+        raise ValueError(f"need at least one sample in a shard, got none: {shard}")
+    return ShardIndex(
+        PackedStrings(entry.key for entry in entries),
+        np.array([entry.start for entry in entries], np.int64),
+        np.array([entry.size for entry in entries], np.int64),
+        np.array([entry.label for entry in entries], np.int64),
+    )
+
+
+def save_index(index: ShardIndex, path: Path, stamp: list[int]) -> None:
+    """Write a sidecar through a temporary name; `stamp` is the shard's size and time."""
+    keys = [index.keys[i] for i in range(len(index))]
+    arrays = {
+        "keys": np.frombuffer(os.fsencode("\0".join(keys)), np.uint8),
+        "starts": index.starts,
+        "sizes": index.sizes,
+        "labels": index.labels,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(save(arrays, metadata={_FORMAT: json.dumps(stamp)}))
+    temporary.replace(path)
+
+
+def _unpack(data: bytes, stamp: list[int]) -> ShardIndex | None:
+    """Return a sidecar's index, or None if it is damaged or tells of another shard."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        size, written = json.loads(header["__metadata__"][_FORMAT])
+        same_time = 0 in (written, stamp[1]) or written == stamp[1]  # 0: remote, not known
+        if size != stamp[0] or not same_time:
+            return None
+        arrays = load(data)
+        keys = PackedStrings(os.fsdecode(arrays["keys"].tobytes()).split("\0"))
+        index = ShardIndex(keys, arrays["starts"], arrays["sizes"], arrays["labels"])
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        return None
+    lengths = {len(keys), len(index.starts), len(index.sizes), len(index.labels)}
+    return index if len(lengths) == 1 else None
+
+
+def _sidecar_path(shard: str, index_dir: Path) -> Path:
+    unique = hashlib.sha256(shard.encode()).hexdigest()[:16]
+    return index_dir / f"{shard.rsplit('/', 1)[-1]}.{unique}{SUFFIX}"
+
+
+def _entries(shard: str, file: Any) -> Iterator[Entry]:
+    key, entry = None, None
+    seen: set[str] = set()
+    for member, tar in _members(shard, file):
+        folder, _, name = member.name.rpartition("/")
+        stem, _, ending = name.partition(".")
+        _check_member(shard, member, ending)
+        if (folder, stem) != key:
+            if key is not None:
+                yield _complete(shard, key, entry)
+            key, entry, seen = (folder, stem), Entry("", 0, 0, NO_LABEL), set()
+        assert entry is not None
+        if ending in seen:
+            raise ValueError(f"need each member once, got {member.name} twice: {shard}")
+        seen.add(ending)
+        if "." + ending.lower() in IMAGE_ENDINGS:
+            if entry.size:
+                raise ValueError(f"need one image a sample, got another: {member.name} in {shard}")
+            if not 0 < member.size <= MAX_FILE_BYTES:
+                raise ValueError(
+                    f"need an image of 1 to {MAX_FILE_BYTES} bytes, got {member.size}: "
+                    f"{member.name} in {shard}"
+                )
+            entry = entry._replace(key=member.name, start=member.offset_data, size=member.size)
+        elif ending in ("cls", "json"):
+            label = _read_label(shard, member, tar, ending)
+            if label != NO_LABEL:
+                entry = entry._replace(label=label)
+    if key is not None:
+        yield _complete(shard, key, entry)
+
+
+def _members(shard: str, file: Any) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+    """Yield the files of a tar; refuse one that does not end as a tar must."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        while (member := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # it would keep every one
+            if not member.isdir():
+                yield member, tar
+        file.seek(tar.offset)
+        if file.read(_BLOCK) != bytes(_BLOCK):
+            raise tarfile.ReadError("no end-of-archive block")
+
+
+def _check_member(shard: str, member: tarfile.TarInfo, ending: str) -> None:
+    if not member.isreg() or member.issparse():
+        raise ValueError(f"need plain files in a shard, got another kind: {member.name} in {shard}")
+    if _PICKLES.intersection(ending.lower().split(".")):
+        raise ValueError(
+            f"need shards without pickles, which can run any program, got {member.name} in {shard}"
+        )
+
+
+def _complete(shard: str, key: tuple[str, str], entry: Entry | None) -> Entry:
+    if entry is None or entry.size == 0:
+        name = "/".join(filter(None, key))
+        raise ValueError(f"need an image in every sample, got none for {name!r} in {shard}")
+    return entry
+
+
+def _read_label(shard: str, member: tarfile.TarInfo, tar: tarfile.TarFile, ending: str) -> int:
+    file = tar.extractfile(member)
+    data = file.read(_MAX_LABEL_BYTES) if file is not None else b""
+    label: object = None
+    with contextlib.suppress(ValueError, RecursionError):
+        label = int(data) if ending == "cls" else json.loads(data)
+    if isinstance(label, dict):
+        label = label.get("label", label.get("cls"))
+        if label is None:
+            return NO_LABEL
+    if type(label) is not int or label < 0:
+        raise ValueError(f"need a label of 0 or more, got {data[:40]!r}: {member.name} in {shard}")
+    return label

@@ -1,0 +1,108 @@
+"""WebDataset tars as one dataset: any sample is read by its place, nothing is unpacked."""
+
+import itertools
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eyespot.data.rows import PackedStrings
+from eyespot.data.samples import Sample, checked_label
+from eyespot.data.shard_index import NO_LABEL, ShardIndex, load_index
+from eyespot.data.storage import is_remote, read_part
+
+_OPEN_INDEXES = 16
+
+
+class Shards:
+    """The samples of many tar shards, one shard after the other.
+
+    Each shard's index is read, or built by one pass and kept beside it, when the dataset is made;
+    afterwards a sample costs one read of its image's bytes. A process keeps few indexes in memory.
+
+    Args:
+        shards: A folder of .tar files; or paths or fsspec addresses, in which {000000..000999}
+            stands for a range of numbers.
+        num_classes: How many classes the labels may name; None gives no labels.
+        index_dir: Folder for the indexes of shards that cannot be written beside.
+
+    Raises:
+        ValueError: If there is no shard, or one is missing, truncated, holds a pickle, or lacks an
+            image; on access, if a label is missing or out of range.
+    """
+
+    def __init__(
+        self,
+        shards: str | Sequence[str],
+        *,
+        num_classes: int | None = None,
+        index_dir: Path | None = None,
+    ) -> None:
+        names = [shards] if isinstance(shards, str) else shards
+        expanded = [shard for name in names for shard in expand(name)]
+        if not expanded:
+            raise ValueError(f"need at least one shard, got none in {shards!r}")
+        self.num_classes = num_classes
+        self._index_dir = index_dir
+        self._shards = PackedStrings(expanded)
+        self._ends = np.cumsum([len(load_index(shard, index_dir)) for shard in expanded])
+        self._indexes: OrderedDict[int, ShardIndex] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        index = range(len(self))[index]
+        which = int(np.searchsorted(self._ends, index, side="right"))
+        shard, shard_index = self._shards[which], self._index_of(which)
+        key, start, size, number = shard_index[index - int(self._ends[which]) + len(shard_index)]
+        name, label = f"{shard}/{key}", None
+        if self.num_classes is not None:
+            if number == NO_LABEL:
+                raise ValueError(f"need a .cls or .json member with a label, got none for {name}")
+            label = checked_label(number, self.num_classes, name)
+        return Sample(read_part(shard, start, size), label, name)
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_indexes": OrderedDict()}
+
+    def _index_of(self, which: int) -> ShardIndex:
+        if which not in self._indexes:
+            index = load_index(self._shards[which], self._index_dir)
+            count = int(self._ends[which]) - int(self._ends[which - 1] if which else 0)
+            if len(index) != count:
+                raise RuntimeError(
+                    f"need {self._shards[which]} to keep its {count} samples during a run, got "
+                    f"{len(index)}; was the shard replaced?"
+                )
+            self._indexes[which] = index
+            if len(self._indexes) > _OPEN_INDEXES:
+                self._indexes.popitem(last=False)
+        self._indexes.move_to_end(which)
+        return self._indexes[which]
+
+
+def expand(pattern: str) -> list[str]:
+    """Return the shards that a pattern stands for.
+
+    Examples:
+        >>> expand("s3://photos/{08..11}.tar")[:2]
+        ['s3://photos/08.tar', 's3://photos/09.tar']
+
+    Raises:
+        ValueError: If a brace is no range of numbers.
+    """
+    if not is_remote(pattern) and Path(pattern).is_dir():
+        return sorted(str(path) for path in Path(pattern).glob("*.tar"))
+    parts = re.split(r"\{(\d+)\.\.(\d+)\}", pattern)
+    choices = [[parts[0]]]
+    for first, last, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        if int(first) > int(last):
+            raise ValueError(f"need a range that goes up, got {{{first}..{last}}} in {pattern!r}")
+        choices.append([f"{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)])
+        choices.append([text])
+    if any("{" in text or "}" in text for text in parts[::3]):
+        raise ValueError(f"need braces like {{000..999}}, got {pattern!r}")
+    return ["".join(choice) for choice in itertools.product(*choices)]

@@ -1,0 +1,110 @@
+"""Reading files by place and length, from disk or from any address that fsspec knows.
+
+Files on disk need nothing installed. An address such as s3://bucket/name needs `fsspec` and its
+driver, which are imported when the first one is read.
+"""
+
+import os
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_TRIES = 4
+_OPEN_FILES = 64
+
+
+def is_remote(address: str) -> bool:
+    """Return whether an address needs fsspec."""
+    return "://" in address
+
+
+def exists(address: str) -> bool:
+    """Return whether there is such a file."""
+    if not is_remote(address):
+        return Path(address).is_file()
+    files, path = _remote(address)
+    return bool(files.exists(path))
+
+
+def size_and_time(address: str) -> tuple[int, int]:
+    """Return a file's bytes and when it was last written in ns; 0 for remote files.
+
+    Raises:
+        ValueError: If there is no such file.
+    """
+    if not exists(address):
+        raise ValueError(f"need a file, got {address}: no such file")
+    if not is_remote(address):
+        state = Path(address).stat()
+        return state.st_size, state.st_mtime_ns
+    files, path = _remote(address)
+    return int(files.size(path)), 0
+
+
+def open_file(address: str) -> Any:
+    """Open a file for reading bytes from its start; fsspec's files are of many types."""
+    if not is_remote(address):
+        return Path(address).open("rb")
+    files, path = _remote(address)
+    return files.open(path, "rb")
+
+
+def read_part(address: str, start: int, size: int) -> bytes:
+    """Return `size` bytes of a file from `start`; a remote read that fails is tried again.
+
+    Raises:
+        ValueError: If the file ends before.
+        OSError: If it cannot be read.
+    """
+    if is_remote(address):
+        data = _read_remote(address, start, size)
+    else:
+        state = os.stat(address)
+        data = os.pread(
+            _descriptor(os.getpid(), address, state.st_ino, state.st_mtime_ns), size, start
+        )
+    if len(data) != size:
+        raise ValueError(
+            f"need {size} bytes from byte {start} of {address}, got {len(data)}; was the file "
+            "truncated or replaced?"
+        )
+    return data
+
+
+def _read_remote(address: str, start: int, size: int) -> bytes:
+    files, path = _remote(address)
+    for attempt in range(_TRIES):
+        try:
+            return bytes(files.cat_file(path, start=start, end=start + size))
+        except FileNotFoundError:
+            raise
+        except OSError:
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(0.5 * 2**attempt)
+    raise AssertionError("the last try returns or raises")
+
+
+class _Descriptor(int):
+    """An open file, closed when nobody refers to it any more."""
+
+    def __del__(self) -> None:
+        os.close(self)
+
+
+@lru_cache(maxsize=_OPEN_FILES)
+def _descriptor(process: int, path: str, inode: int, written: int) -> _Descriptor:
+    """Open a file once for each process that reads it, and again when it was replaced."""
+    return _Descriptor(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+
+def _remote(address: str) -> tuple[Any, str]:
+    try:
+        import fsspec  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ValueError(
+            f"need fsspec to read {address}: pip install fsspec and the driver of its scheme"
+        ) from error
+    files, path = fsspec.core.url_to_fs(address)
+    return files, str(path)

@@ -1,0 +1,97 @@
+"""The views of supervised training and testing: from one decoded picture to what a network sees.
+
+Each is called as `multi_crop` is, with the picture and where its random numbers come from.
+
+Shapes: H, W of the picture.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from eyespot.data.draws import Draws
+from eyespot.data.geometry import draw_crop, flip, pad_crop, resized_crop, short_side_crop
+from eyespot.data.policies import apply_ops, parse_policy
+
+
+@dataclass(frozen=True)
+class TrainView:
+    """Random resized crop, mirrored half the time, then AutoAugment or RandAugment.
+
+    Args:
+        size_px: Side of the view.
+        area: Range of the crop's share of the picture.
+        policy: "AutoAugment", "RandAugment_N2_M0.5[_P1.0]", or "" for none.
+
+    Raises:
+        ValueError: If the policy is another string.
+    """
+
+    size_px: int = 224
+    area: tuple[float, float] = (0.08, 1.0)
+    policy: str = ""
+
+    def __post_init__(self) -> None:
+        if self.policy:
+            parse_policy(self.policy)
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "H W 3"], *, seed: int, epoch: int, index: int
+    ) -> list[np.ndarray]:
+        """Return the one view."""
+        draws = Draws(seed, epoch, index)
+        box = draw_crop(draws, *image.shape[:2], area=self.area)
+        view = resized_crop(image, box, self.size_px)
+        if draws.coin():
+            view = flip(view)
+        if self.policy:
+            view = apply_ops(np.ascontiguousarray(view), parse_policy(self.policy)(draws))
+        return [view]
+
+
+@dataclass(frozen=True)
+class PaddedView:
+    """CIFAR's training view: zero padding, a crop of the old size, mirrored half the time.
+
+    Args:
+        pad: Pixels on each side; offsets are drawn from 0..2*pad-1.
+    """
+
+    pad: int = 4
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "H W 3"], *, seed: int, epoch: int, index: int
+    ) -> list[np.ndarray]:
+        """Return the one view."""
+        draws = Draws(seed, epoch, index)
+        top, left = draws.integer(2 * self.pad), draws.integer(2 * self.pad)
+        view = pad_crop(image, pad=self.pad, top=top, left=left)
+        return [flip(view) if draws.coin() else view]
+
+
+@dataclass(frozen=True)
+class TestView:
+    """The middle of the picture; nothing is random.
+
+    Args:
+        resize_to: What the shorter side is resized to.
+        size_px: Side of the view, at most `resize_to`.
+        antialias: See `resize`.
+    """
+
+    __test__ = False  # no test, whatever pytest thinks of the name
+
+    resize_to: int = 256
+    size_px: int = 224
+    antialias: bool = True
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "H W 3"], *, seed: int, epoch: int, index: int
+    ) -> list[np.ndarray]:
+        """Return the one view."""
+        return [
+            short_side_crop(
+                image, resize_to=self.resize_to, crop=self.size_px, antialias=self.antialias
+            )
+        ]

@@ -1,0 +1,1 @@
+"""Evaluators: what a trained model is measured by."""

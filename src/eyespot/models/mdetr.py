@@ -1,0 +1,289 @@
+"""The modulated detector: an image and a caption in, boxes aligned with the caption's words out.
+
+Paper: MDETR (arXiv 2104.12763), section 2. Parameter names are those of the published
+checkpoints, so that only the image backbone needs a key map.
+
+Shapes: B images, H W feature positions, K caption tokens, S = H W + K, Q object queries,
+L decoder layers, T classes (token positions, the last one "no object"), D width, E alignment
+width.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from eyespot.models.position import sine_encoding
+from eyespot.models.transformer import (
+    Decoder,
+    DecoderLayer,
+    Encoder,
+    EncoderLayer,
+    FeatureResizer,
+    xavier_init_,
+)
+
+
+class AnswerHead(NamedTuple):
+    """One question answering head; it has a query of its own."""
+
+    name: str  # "" for the only head of a unified model
+    num_answers: int  # 1: yes or no
+    hidden: bool = False  # two hidden layers
+
+
+GQA_HEADS = (
+    AnswerHead("type", 5),
+    AnswerHead("obj", 3),
+    AnswerHead("rel", 1594),
+    AnswerHead("attr", 403),
+    AnswerHead("cat", 678),
+    AnswerHead("global", 111),
+)
+GQA_UNIFIED_HEADS = (AnswerHead("", 1853),)
+CLEVR_HEADS = (
+    AnswerHead("type", 3),
+    AnswerHead("binary", 1),
+    AnswerHead("reg", 20, hidden=True),
+    AnswerHead("attr", 15),
+)
+
+
+class ImageFeatures(NamedTuple):
+    """What the backbone says about a batch of padded images."""
+
+    maps: list[Tensor]  # of the backbone, finest first
+    projected: Float[Tensor, "b d h w"]  # the last map at the transformer's width
+    pad_mask: Bool[Tensor, "b h w"]
+    position: Float[Tensor, "b d h w"]
+
+
+class Memory(NamedTuple):
+    """The encoder's output: image positions, then caption tokens."""
+
+    tokens: Float[Tensor, "b s d"]
+    position: Float[Tensor, "b s d"]
+    pad_mask: Bool[Tensor, "b s"]
+    num_text_tokens: int
+
+
+class GroundingOutput(NamedTuple):
+    """Predictions of every decoder layer, the last one's last; None where there is no head."""
+
+    logits: Float[Tensor, "l b q t"]
+    boxes_cxcywh: Float[Tensor, "l b q 4"]
+    queries: Float[Tensor, "l b q d"]
+    query_embeddings: Float[Tensor, "l b q e"] | None = None
+    token_embeddings: Float[Tensor, "b k e"] | None = None
+    is_final_logits: Float[Tensor, "l b q"] | None = None
+    answer_logits: dict[str, Tensor] | None = None  # [B, answers], or [B] for yes or no
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, dims: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(dims))
+
+    def forward(self, x: Float[Tensor, "*n i"]) -> Float[Tensor, "*n o"]:
+        """Apply the layers; no ReLU after the last."""
+        for layer in self.layers[:-1]:
+            x = layer(x).relu()
+        result: Tensor = self.layers[-1](x)
+        return result
+
+
+class Transformer(nn.Module):
+    """The text encoder, its resizer, and the encoder and decoder over both modalities."""
+
+    def __init__(
+        self,
+        text_encoder: nn.Module,
+        text_dim: int,
+        encoder_layers: Sequence[EncoderLayer],
+        decoder_layers: Sequence[DecoderLayer],
+        dim: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(encoder_layers)
+        self.decoder = Decoder(decoder_layers, dim)
+        xavier_init_(self)  # before the parts that keep their own initialisation
+        self.text_encoder = text_encoder
+        self.resizer = FeatureResizer(text_dim, dim, dropout)
+
+
+class ModulatedDetector(nn.Module):
+    """Find what a caption names, and answer questions, in one pass.
+
+    Args:
+        backbone: Images [B, 3, H, W] to a list of maps, finest first.
+        feature_dim: Channels of the backbone's last map.
+        text_encoder: Token numbers [B, K] and their pad mask to features [B, K, text_dim].
+        text_dim: Width of the text encoder.
+        dim: Width D.
+        num_heads: Of every attention.
+        num_encoder_layers: Over image and text tokens.
+        num_decoder_layers: L.
+        ffn_dim: Hidden width of the feed-forward nets.
+        dropout: In training.
+        num_queries: Q: 100 for natural images, 25 for CLEVR.
+        num_classes: T; captions have at most T - 1 tokens that boxes can be aligned with.
+        alignment_dim: E; None leaves the alignment heads out.
+        with_is_final: Add the head "the caption as a whole means this box" (CLEVR-Ref+).
+        answer_heads: Question answering heads, in the order of their queries.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        feature_dim: int,
+        text_encoder: nn.Module,
+        text_dim: int,
+        *,
+        dim: int = 256,
+        num_heads: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        ffn_dim: int = 2048,
+        dropout: float = 0.1,
+        num_queries: int = 100,
+        num_classes: int = 256,
+        alignment_dim: int | None = 64,
+        with_is_final: bool = False,
+        answer_heads: Sequence[AnswerHead] = (),
+    ) -> None:
+        super().__init__()
+        sizes = (dim, num_heads, ffn_dim, dropout)
+        self.dim = dim
+        self.backbone = backbone
+        self.input_proj = nn.Conv2d(feature_dim, dim, kernel_size=1)
+        self.transformer = Transformer(
+            text_encoder,
+            text_dim,
+            [EncoderLayer(*sizes) for _ in range(num_encoder_layers)],
+            [DecoderLayer(*sizes) for _ in range(num_decoder_layers)],
+            dim,
+            dropout,
+        )
+        self.query_embed = nn.Embedding(num_queries, dim)
+        self.class_embed = nn.Linear(dim, num_classes)
+        self.bbox_embed = MLP((dim, dim, dim, 4))
+        self.contrastive_align_projection_image: nn.Linear | None = None
+        self.contrastive_align_projection_text: nn.Linear | None = None
+        if alignment_dim is not None:
+            self.contrastive_align_projection_image = nn.Linear(dim, alignment_dim)
+            self.contrastive_align_projection_text = nn.Linear(dim, alignment_dim)
+        self.isfinal_embed = nn.Linear(dim, 1) if with_is_final else None
+        self.answer_heads = tuple(answer_heads)
+        self.qa_embed = nn.Embedding(len(answer_heads), dim) if answer_heads else None
+        for head in answer_heads:
+            layer = MLP((dim, dim, dim, head.num_answers)) if head.hidden else None
+            self.add_module(_module_name(head), layer or nn.Linear(dim, head.num_answers))
+
+    def forward(
+        self,
+        images: Float[Tensor, "b 3 hpx wpx"],
+        pad_mask: Bool[Tensor, "b hpx wpx"],
+        token_ids: Int[Tensor, "b k"],
+        text_pad_mask: Bool[Tensor, "b k"],
+    ) -> GroundingOutput:
+        """Detect what each caption names in its image.
+
+        Args:
+            images: Normalised, zero-padded at the bottom and right.
+            pad_mask: True on padding.
+            token_ids: Captions, padded.
+            text_pad_mask: True on padding.
+        """
+        image = self.encode_image(images, pad_mask)
+        text = self.encode_text(token_ids, text_pad_mask)
+        return self.decode(self.fuse(image, text, text_pad_mask))
+
+    def encode_image(
+        self, images: Float[Tensor, "b 3 hpx wpx"], pad_mask: Bool[Tensor, "b hpx wpx"]
+    ) -> ImageFeatures:
+        """Return backbone features; they can serve many captions."""
+        maps: list[Tensor] = self.backbone(images)
+        size = maps[-1].shape[-2:]
+        small_mask = F.interpolate(pad_mask.unsqueeze(1).byte(), size=size, mode="nearest")
+        small_mask = small_mask[:, 0].bool()  # [B, H, W]
+        projected = self.input_proj(maps[-1])
+        precision = torch.float64 if projected.dtype == torch.float64 else torch.float32
+        position = sine_encoding(small_mask, self.dim, dtype=precision)
+        return ImageFeatures(maps, projected, small_mask, position.to(projected.dtype))
+
+    def encode_text(
+        self, token_ids: Int[Tensor, "b k"], text_pad_mask: Bool[Tensor, "b k"]
+    ) -> Float[Tensor, "b k d"]:
+        """Return text features at the transformer's width; they can serve many images."""
+        features = self.transformer.text_encoder(token_ids, text_pad_mask)
+        resized: Tensor = self.transformer.resizer(features)
+        return resized
+
+    def fuse(
+        self,
+        image: ImageFeatures,
+        text: Float[Tensor, "b k d"],
+        text_pad_mask: Bool[Tensor, "b k"],
+    ) -> Memory:
+        """Encode image and text tokens together; text tokens have no position of their own."""
+        tokens = torch.cat([image.projected.flatten(2).transpose(1, 2), text], dim=1)
+        place = image.position.flatten(2).transpose(1, 2)  # [B, H*W, D]
+        position = torch.cat([place, torch.zeros_like(text, dtype=place.dtype)], dim=1)
+        pad_mask = torch.cat([image.pad_mask.flatten(1), text_pad_mask], dim=1)
+        encoded = self.transformer.encoder(tokens, position, pad_mask)
+        return Memory(encoded, position, pad_mask, text.shape[1])
+
+    def decode(self, memory: Memory) -> GroundingOutput:
+        """Let the queries read the memory, and apply the heads.
+
+        Answers are read from the *first* decoder layer, as the published checkpoints were
+        trained; everything else from every layer.
+        """
+        learned = [self.query_embed.weight]
+        if self.qa_embed is not None:
+            learned.append(self.qa_embed.weight)
+        query_position = torch.cat(learned).expand(len(memory.tokens), -1, -1)
+        states = self.transformer.decoder(query_position, *memory[:3])  # [L, B, Q + heads, D]
+        queries = states[:, :, : self.query_embed.num_embeddings]
+        output = GroundingOutput(self.class_embed(queries), self._boxes(queries), queries)
+        if self.contrastive_align_projection_image and self.contrastive_align_projection_text:
+            text = memory.tokens[:, -memory.num_text_tokens :]
+            output = output._replace(
+                query_embeddings=_unit(self.contrastive_align_projection_image(queries)),
+                token_embeddings=_unit(self.contrastive_align_projection_text(text)),
+            )
+        if self.isfinal_embed is not None:
+            output = output._replace(is_final_logits=self.isfinal_embed(queries)[..., 0])
+        if self.answer_heads:
+            answers = self._answer(states[0, :, queries.shape[2] :])
+            output = output._replace(answer_logits=answers)
+        return output
+
+    def _boxes(self, queries: Float[Tensor, "l b q d"]) -> Float[Tensor, "l b q 4"]:
+        """Boxes in the precision of the weights; bfloat16 would round them to 1/256 of an image."""
+        with torch.autocast(queries.device.type, enabled=False):
+            boxes: Tensor = self.bbox_embed(queries.to(self.class_embed.weight.dtype))
+            return boxes.sigmoid()
+
+    def _answer(self, states: Float[Tensor, "b heads d"]) -> dict[str, Tensor]:
+        logits = {}
+        for head, state in zip(self.answer_heads, states.unbind(1), strict=True):
+            layer: Callable[[Tensor], Tensor] = getattr(self, _module_name(head))
+            scores = layer(state)
+            logits[head.name] = scores[:, 0] if head.num_answers == 1 else scores
+        return logits
+
+
+def _module_name(head: AnswerHead) -> str:
+    return f"answer_{head.name}_head" if head.name else "answer_head"
+
+
+def _unit(vectors: Float[Tensor, "*n e"]) -> Float[Tensor, "*n e"]:
+    return F.normalize(vectors, dim=-1)

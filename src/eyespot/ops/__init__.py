@@ -1,0 +1,1 @@
+"""Functions of tensors and masks, each with its equation."""

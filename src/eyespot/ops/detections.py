@@ -1,0 +1,122 @@
+"""Predictions to detections: scores, pixel boxes, phrase rankings, masks of the original size.
+
+Paper: MDETR (arXiv 2104.12763), section 4. There is no non-maximum suppression.
+
+Shapes: B images, Q queries, T classes (token positions, the last one "no object"), h w mask
+logits, H W an image.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from eyespot.ops.boxes import cxcywh_to_xyxy_px
+from eyespot.ops.matching import at_least_float32
+
+
+class DetectedBoxes(NamedTuple):
+    """One box a query, in query order."""
+
+    scores: Float[Tensor, "b q"]
+    boxes_xyxy_px: Float[Tensor, "b q 4"]
+
+
+def detect(
+    logits: Float[Tensor, "b q t"],
+    boxes_cxcywh: Float[Tensor, "b q 4"],
+    sizes_hw_px: Int[Tensor, "b 2"],
+    is_final_logits: Float[Tensor, "b q"] | None = None,
+) -> DetectedBoxes:
+    """Score every query and give its box in pixels of the original image.
+
+    The score is 1 - P(no object); for CLEVR-Ref+ times P(is final).
+
+    Args:
+        logits: Class scores of the last decoder layer.
+        boxes_cxcywh: Boxes of the last decoder layer, relative to the image.
+        sizes_hw_px: Height and width of each original image.
+        is_final_logits: Scores for "the caption as a whole means this box".
+    """
+    scores = 1 - at_least_float32(logits).softmax(dim=-1)[..., -1]
+    if is_final_logits is not None:
+        scores = scores * is_final_logits.to(scores).sigmoid()
+    boxes = cxcywh_to_xyxy_px(at_least_float32(boxes_cxcywh), sizes_hw_px)
+    return DetectedBoxes(scores, boxes)
+
+
+def rank_boxes_by_phrase(
+    logits: Float[Tensor, "b q t"],
+    boxes_cxcywh: Float[Tensor, "b q 4"],
+    sizes_hw_px: Int[Tensor, "b 2"],
+    positive_map: Float[Tensor, "phrases t"] | Bool[Tensor, "phrases t"],
+    num_phrases: Sequence[int],
+) -> list[Float[Tensor, "_ q 4"]]:
+    """For each image, all boxes in pixels, best first for each of its phrases.
+
+    A query's rank is by its largest probability among the phrase's tokens; equals keep query
+    order.
+
+    Args:
+        logits: Class scores of the last decoder layer.
+        boxes_cxcywh: Boxes of the last decoder layer, relative to the image.
+        sizes_hw_px: Height and width of each original image.
+        positive_map: Tokens of each phrase, the phrases of all images one after the other.
+        num_phrases: How many phrases each image has.
+    """
+    probs = at_least_float32(logits).softmax(dim=-1)
+    boxes = cxcywh_to_xyxy_px(at_least_float32(boxes_cxcywh), sizes_hw_px)
+    ranked = []
+    for image, rows in enumerate(torch.split(positive_map, list(num_phrases))):
+        of_phrase = probs[image] * (rows > 0).unsqueeze(1)  # [phrases, Q, T]
+        order = of_phrase.amax(dim=-1).argsort(dim=-1, descending=True, stable=True)
+        ranked.append(boxes[image][order])  # [phrases, Q, 4]
+    return ranked
+
+
+def phrase_tokens(logits: Float[Tensor, "q t"], *, least_prob: float = 0.1) -> Bool[Tensor, "q t"]:
+    """Which tokens each query is about: probability above `least_prob`, never "no object".
+
+    `ops.spans.rows_to_spans` turns the rows into characters of the caption. A row may be
+    empty: a box without a phrase.
+    """
+    rows = at_least_float32(logits).softmax(dim=-1) > least_prob
+    rows[..., -1] = False
+    return rows
+
+
+def resize_masks(
+    mask_logits: Float[Tensor, "b q h w"],
+    network_sizes_hw_px: Sequence[tuple[int, int]],
+    original_sizes_hw_px: Sequence[tuple[int, int]],
+) -> list[Bool[Tensor, "q _ _"]]:
+    """Masks at each image's original size, from those of a padded batch.
+
+    Logits are resized bilinearly to the padded size of the batch, cut to the image, resized
+    bilinearly to the original size, and compared with probability 0.5.
+
+    Args:
+        mask_logits: One mask a query.
+        network_sizes_hw_px: Height and width of each image as the network saw it, unpadded.
+        original_sizes_hw_px: Height and width of each original image.
+    """
+    padded = tuple(max(side) for side in zip(*network_sizes_hw_px, strict=True))
+    logits = at_least_float32(mask_logits)
+    logits = F.interpolate(logits, size=padded, mode="bilinear", align_corners=False)
+    sizes = zip(network_sizes_hw_px, original_sizes_hw_px, strict=True)
+    masks = []
+    for image, ((height, width), original) in zip(logits, sizes, strict=True):
+        own = image[:, :height, :width].unsqueeze(0)  # [1, Q, H', W']
+        own = F.interpolate(own, size=tuple(original), mode="bilinear", align_corners=False)
+        masks.append(own[0] > 0)
+    return masks
+
+
+def union_of_masks(
+    scores: Float[Tensor, "q"], masks: Bool[Tensor, "q h w"], *, least_score: float = 0.7
+) -> Bool[Tensor, "h w"]:
+    """One mask from all queries that score above `least_score`; empty if none does."""
+    return masks[scores > least_score].any(dim=0)

@@ -1,0 +1,1 @@
+"""Optimizers, learning rates, parameter groups and weight averages."""

@@ -1,0 +1,1 @@
+"""One file a job: its recipe, its step, its evaluation."""

@@ -1,0 +1,127 @@
+"""The optimizer and schedule part that every recipe has, and what it makes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from eyespot.errors import RecipeError
+from eyespot.optim import schedules
+from eyespot.optim.groups import groups_by_module
+from eyespot.optim.larc import LARC
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSettings:
+    """Which optimizer, and what it decays.
+
+    Attributes:
+        name: SGD with Nesterov momentum, AdamW, or SGD behind LARC.
+        lr: Highest learning rate, for the recipe's batch size.
+        weight_decay: Of weights (for AdamW decoupled, times the rate).
+        norm_decay: Of gains and biases of norms.
+        bias_decay: Of all other biases.
+        momentum: Of SGD and LARC.
+        nesterov: Nesterov's form of it (SGD alone).
+        betas: Of AdamW.
+        clip: Greatest norm of the gradient; 0 for no clipping.
+    """
+
+    name: Literal["sgd", "adamw", "larc"] = "sgd"
+    lr: float = 0.1
+    weight_decay: float = 5e-5
+    norm_decay: float = 0.0
+    bias_decay: float = 0.0
+    momentum: float = 0.9
+    nesterov: bool = True
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How the learning rate moves.
+
+    Attributes:
+        shape: Of the decay.
+        warmup_epochs: Of a straight line up to the highest rate.
+        warmup_start: Its first factor.
+        final: Last factor of the decay (for an exponential its base).
+        milestones: Epochs at which "steps" drops.
+        drop: By what "steps" drops.
+        per: How often the rate changes: every step, or at the start of every epoch (pycls).
+    """
+
+    shape: Literal["cosine", "linear", "exponential", "steps"] = "cosine"
+    warmup_epochs: float = 5.0
+    warmup_start: float = 0.1
+    final: float = 0.0
+    milestones: tuple[float, ...] = ()
+    drop: float = 0.1
+    per: Literal["step", "epoch"] = "epoch"
+
+
+def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
+    """Return the optimizer of a model's parameters; call it after sharding.
+
+    Raises:
+        RecipeError: If a number is out of its range.
+    """
+    if settings.lr <= 0 or settings.weight_decay < 0 or settings.clip < 0:
+        raise RecipeError(
+            "need lr above 0 and weight_decay and clip of 0 or more, got "
+            f"lr={settings.lr}, weight_decay={settings.weight_decay}, clip={settings.clip}"
+        )
+    groups: list[dict[str, Any]] = groups_by_module(
+        model,
+        weight_decay=settings.weight_decay,
+        norm_decay=settings.norm_decay,
+        bias_decay=settings.bias_decay,
+    )
+    match settings.name:
+        case "sgd":
+            nesterov = settings.nesterov and settings.momentum > 0
+            return SGD(groups, settings.lr, momentum=settings.momentum, nesterov=nesterov)
+        case "adamw":
+            return AdamW(groups, settings.lr, betas=settings.betas)
+        case "larc":
+            return LARC(groups, settings.lr, momentum=settings.momentum)
+
+
+def rate_factor(schedule: Schedule, step: int, *, steps_per_epoch: int, epochs: int) -> float:
+    """Return the learning rate's factor at a step, counted from 0.
+
+    Per epoch it is pycls' rule: the decay counts from epoch 0, and the warmup multiplies it.
+
+    Raises:
+        RecipeError: If the schedule needs what it does not have.
+    """
+    unit = steps_per_epoch if schedule.per == "step" else 1
+    time = step if schedule.per == "step" else step // steps_per_epoch
+    total = epochs * unit
+    up = schedules.warmup(time, round(schedule.warmup_epochs * unit), start=schedule.warmup_start)
+    match schedule.shape:
+        case "cosine":
+            return up * schedules.cosine(time, total, final=schedule.final)
+        case "linear":
+            return up * schedules.linear(time, total, final=schedule.final)
+        case "exponential":
+            return up * schedules.exponential(time, total, final=schedule.final)
+        case "steps":
+            if not schedule.milestones:
+                raise RecipeError('need milestones for the schedule "steps", got none')
+            drops = [round(milestone * unit) for milestone in schedule.milestones]
+            return up * schedules.steps(time, drops, factor=schedule.drop)
+
+
+def set_rates_(optimizer: Optimizer, base: Mapping[int, float], factor: float) -> None:
+    """Set every group's rate to its base rate times a factor."""
+    for i, group in enumerate(optimizer.param_groups):
+        group["lr"] = base[i] * factor
+
+
+def base_rates(optimizer: Optimizer) -> dict[int, float]:
+    """Return every group's rate as it was made."""
+    return {i: float(group["lr"]) for i, group in enumerate(optimizer.param_groups)}

@@ -1,0 +1,1 @@
+"""Running things: timing, checkpoints, the training loop."""

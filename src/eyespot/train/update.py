@@ -1,0 +1,75 @@
+"""One optimizer step from losses: accumulate, check that all is finite, clip, step."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+Batch = TypeVar("Batch")
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or gradient is infinite or not a number; the step was not taken."""
+
+
+def backward_all(
+    batches: Sequence[Batch], loss_of: Callable[[Batch], Tensor], *, model: nn.Module
+) -> Tensor:
+    """Add up the gradients of several equally large parts of one batch; return the mean loss.
+
+    Args:
+        batches: The parts; one for no accumulation.
+        loss_of: Runs the model on a part and returns its mean loss.
+        model: The network as it is called, wrapped or not: DDP and FSDP exchange gradients with
+            the last part only.
+    """
+    losses = []
+    for i, batch in enumerate(batches):
+        _exchange_gradients_(model, i == len(batches) - 1)
+        loss = loss_of(batch) / len(batches)
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
+
+
+def _exchange_gradients_(model: nn.Module, enable: bool) -> None:
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        model.require_backward_grad_sync = enable
+    elif isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(enable)
+
+
+def step_(optimizer: Optimizer, loss: Tensor, *, clip: float = 0.0) -> Tensor:
+    """Take an optimizer step with the gradients there are, and clear them; return their norm.
+
+    Args:
+        optimizer: Whose parameters have gradients.
+        loss: What they are gradients of.
+        clip: Scale the gradients down to at most this norm over all of them; 0 for never.
+
+    Raises:
+        NonFiniteError: If the loss or the norm is not finite; no parameter has changed.
+    """
+    params = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = gradient_norm(params)
+    if not bool(torch.isfinite(norm + loss.to(norm.device))):
+        raise NonFiniteError(
+            f"the loss is {loss.item():g} and the gradient norm {norm.item():g}; this step was "
+            "not taken"
+        )
+    if clip > 0:
+        nn.utils.clip_grads_with_norm_(params, clip, norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def gradient_norm(params: Iterable[nn.Parameter]) -> Tensor:
+    """Return the L2 norm over all gradients, over all ranks where they are sharded."""
+    grads = [p.grad for p in params if p.grad is not None]
+    norm = nn.utils.get_total_norm(grads)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm

@@ -1,0 +1,1 @@
+"""Published weights, read safely under whatever names they carry, and written under others."""

@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+
+from eyespot.data.quarantine import BadSample, Quarantine, fetch
+from eyespot.data.samples import Sample
+
+
+class Numbers:
+    """Sample i is a picture full of i; some are damaged when read, some when decoded."""
+
+    def __init__(self, count, unreadable=(), undecodable=(), lost=()):
+        self.count, self.unreadable = count, unreadable
+        self.undecodable, self.lost = undecodable, lost
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if index in self.unreadable:
+            raise ValueError(f"file {index} is missing")
+        if index in self.lost:
+            raise ConnectionError("gone")
+        return Sample(bytes([index]), index % 3, f"{index}.jpg")
+
+    def decode(self, data):
+        if data[0] in self.undecodable:
+            raise ValueError("a JPEG is truncated")
+        return np.full((2, 2, 3), data[0], np.uint8)
+
+
+def test_a_good_sample_is_itself():
+    samples = Numbers(5)
+    found = fetch(samples, 3, samples.decode)
+    assert (found.pixels == 3).all()
+    assert (found.label, found.index, found.bad) == (0, 3, ())
+
+
+def test_bad_samples_are_replaced_by_the_next_good_one():
+    samples = Numbers(5, unreadable=[3], undecodable=[4, 0])
+    found = fetch(samples, 3, samples.decode)
+    assert (found.label, found.index) == (1, 1)
+    assert (found.pixels == 1).all()
+    assert found.bad == (
+        BadSample(3, "3", "file 3 is missing"),
+        BadSample(4, "4.jpg", "a JPEG is truncated"),
+        BadSample(0, "0.jpg", "a JPEG is truncated"),
+    )
+
+
+def test_a_data_set_of_damaged_samples_is_refused():
+    samples = Numbers(5, undecodable=range(5))
+    with pytest.raises(ValueError, match=r"got 5 damaged ones .* from index 2; the last is 1.jpg"):
+        fetch(samples, 2, samples.decode)
+    samples = Numbers(250, undecodable=range(200))
+    with pytest.raises(ValueError, match="got 100 damaged ones in a row from index 50"):
+        fetch(samples, 50, samples.decode)
+
+
+def test_a_lost_connection_is_no_damaged_sample():
+    samples = Numbers(5, lost=[3])
+    with pytest.raises(ConnectionError):
+        fetch(samples, 3, samples.decode)
+
+
+def bad(*indices):
+    return [BadSample(index, f"{index}.jpg", "broken") for index in indices]
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_bad_samples_are_listed(tmp_path):
+    path = tmp_path / "quarantine.jsonl"
+    quarantine = Quarantine(path)
+    quarantine.add(0, 8, [])
+    assert not path.exists()
+    quarantine.add(1, 8, bad(5, 6))
+    quarantine.add(2, 8, bad(9))
+    assert lines(path) == [
+        {"step": 1, "index": 5, "name": "5.jpg", "reason": "broken"},
+        {"step": 1, "index": 6, "name": "6.jpg", "reason": "broken"},
+        {"step": 2, "index": 9, "name": "9.jpg", "reason": "broken"},
+    ]
+    assert (quarantine.num_seen, quarantine.num_bad) == (24, 3)
+
+
+def test_more_than_the_budget_stops_the_run(tmp_path):
+    quarantine = Quarantine(tmp_path / "q", budget=0.01)
+    quarantine.add(0, 100, bad(*range(10)))  # ten are always free
+    with pytest.raises(
+        ValueError,
+        match=r"at most 1.0% .* got 11 of 200; .* 7.jpg: broken",
+    ):
+        quarantine.add(1, 100, bad(7))
+    assert len(lines(tmp_path / "q")) == 11
+
+    quarantine = Quarantine(tmp_path / "r", budget=0.01)
+    for step in range(100):
+        quarantine.add(step, 100, bad(step))  # exactly the budget
+    with pytest.raises(ValueError, match="got 102 of 10100"):
+        quarantine.add(100, 100, bad(1, 2))
+
+
+def test_a_resumed_run_counts_as_if_never_stopped(tmp_path):
+    path = tmp_path / "q"
+    whole = Quarantine(path)
+    for step in range(6):
+        whole.add(step, 50, bad(step))
+    text = path.read_text()
+    path.write_text(text + '{"step": 7, "ind')  # killed while writing
+    resumed = Quarantine(path, start_step=4, num_seen=200)
+    assert (resumed.num_seen, resumed.num_bad) == (200, 4)
+    for step in (4, 5):
+        resumed.add(step, 50, bad(step))
+    assert path.read_text() == text
+    assert (resumed.num_seen, resumed.num_bad) == (whole.num_seen, whole.num_bad)

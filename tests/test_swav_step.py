@@ -1,0 +1,152 @@
+"""Whole SwAV training steps, made from the parts that the tests of each part cover."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.testing import assert_close
+
+from eyespot import dist
+from eyespot.losses.swav import swapped_prediction_loss
+from eyespot.models.heads import SwAVHead
+from eyespot.models.queues import SwAVQueue
+from eyespot.ops.sinkhorn import sinkhorn
+from eyespot.optim.larc import LARC
+from tests.distributed import run_ranks
+from tests.reference import read_json
+
+CASES = read_json("swav_vectors.json")["swav_train_step"]["cases"]
+
+
+def step(head, features, queue, optimizer, *, num_views, temperature, epsilon, iters, frozen):
+    """One step as in the paper's algorithm 1, with queue and frozen prototypes."""
+    head.normalize_prototypes_()
+    embeddings, (scores,) = head(features)
+    scores = scores.unflatten(0, (num_views, -1))  # [V, B, K]
+    coded = scores[:2]
+    if queue is not None:
+        coded = queue.extend(coded, head.prototypes[0])
+        queue.push_(embeddings.unflatten(0, (num_views, -1))[:2])
+    codes = torch.stack([sinkhorn(rows, epsilon=epsilon, iters=iters) for rows in coded])
+    codes = codes[:, -scores.shape[1] :]  # [A, B, K]
+    loss = swapped_prediction_loss(scores, codes, temperature=temperature)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if frozen:
+        head.prototypes.zero_grad(set_to_none=True)
+    gradient = head.prototypes[0].weight.grad
+    optimizer.step()
+    return loss.detach(), gradient
+
+
+class Vectors(nn.Module):
+    """Embeddings as parameters, in the place of a head's projector."""
+
+    def __init__(self, rows: Tensor) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(rows)
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.rows
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_a_step_matches_the_reference(case, dtype):
+    def tensor(key):
+        return torch.tensor(case[key], dtype=dtype)
+
+    def matches(got, key):
+        exact = {"rtol": 0, "atol": case["tol"]} if dtype == torch.float64 else {}
+        assert_close(got, tensor(key), **exact)
+
+    rows, prototypes = tensor("embeddings_before_l2norm"), tensor("prototypes_before_step")
+    count, dim = prototypes.shape
+    head = SwAVHead((dim, dim), (count,), batch_norm=False).to(dtype)
+    head.projector = Vectors(rows)
+    head.prototypes[0].weight.data.copy_(prototypes)
+    queue = None
+    if "queue_before" in case:
+        queue = SwAVQueue(*tensor("queue_before").shape).to(dtype)
+        queue.embeddings.copy_(tensor("queue_before"))
+    optimizer = LARC(
+        head.parameters(),
+        lr=case["lr"],
+        momentum=case["momentum"],
+        weight_decay=case["weight_decay"],
+        trust_coefficient=case["trust_coefficient"],
+        eps=case["larc_eps"],
+        clip=case["larc_clip"],
+    )
+    gradients = []
+    head.projector.rows.register_hook(gradients.append)
+    head.prototypes[0].weight.register_hook(gradients.append)
+    loss, kept = step(
+        head,
+        rows,
+        queue,
+        optimizer,
+        num_views=case["num_crops"],
+        temperature=case["temperature"],
+        epsilon=case["epsilon"],
+        iters=case["iterations"],
+        frozen=case["freeze_prototypes"],
+    )
+    by_shape = {g.shape: g for g in gradients}
+    matches(loss, "loss")
+    matches(by_shape[rows.shape], "grad_embeddings")
+    if case["grad_prototypes"] is not None:
+        matches(by_shape[prototypes.shape], "grad_prototypes")
+    assert (kept is None) == case["freeze_prototypes"]
+    matches(head.projector.rows.detach(), "embeddings_after_step")
+    matches(head.prototypes[0].weight.detach(), "prototypes_after_step")
+    if queue is not None:
+        matches(queue.embeddings, "queue_after")
+
+
+def train(sharded: bool) -> dict[str, Tensor]:
+    """Seven steps on this process's part of each batch; the queue fills after the second."""
+    size, place = dist.world_size(), dist.rank()
+    head = SwAVHead((5, 6, 4), (7,), batch_norm=False).double()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in head.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator, dtype=p.dtype))
+    if sharded:
+        mesh = init_device_mesh("cpu", (size,))
+        fully_shard(head.prototypes[0], mesh=mesh)
+        fully_shard(head, mesh=mesh)
+    queue = SwAVQueue(2, 12 // size, 4).double()
+    optimizer = LARC(head.parameters(), lr=0.5, weight_decay=1e-3)
+    losses = []
+    for index in range(7):
+        images = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+        noise = torch.randn(4, 6, 5, generator=generator, dtype=torch.float64)
+        views = (images + 0.1 * noise).chunk(size, dim=1)[place]  # [V, B, D]
+        loss, _ = step(
+            head,
+            views.flatten(0, 1),
+            queue,
+            optimizer,
+            num_views=4,
+            temperature=0.1,
+            epsilon=0.05,
+            iters=3,
+            frozen=index < 2,
+        )
+        losses.append(dist.all_reduce_mean(loss))
+    assert queue.is_full
+    state = {
+        name: t.full_tensor() if isinstance(t, DTensor) else t
+        for name, t in head.state_dict().items()
+    }
+    return {"losses": torch.stack(losses), **state}
+
+
+def test_sharded_training_equals_one_process():
+    expected = train(sharded=False)
+    for result in run_ranks(train, True):
+        for name, value in expected.items():
+            assert_close(result[name], value, rtol=1e-9, atol=1e-12, msg=name)
