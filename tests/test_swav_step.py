@@ -69,7 +69,8 @@ def test_a_step_matches_the_reference(case, dtype):
     head.prototypes[0].weight.data.copy_(prototypes)
     queue = None
     if "queue_before" in case:
-        queue = SwAVQueue(*tensor("queue_before").shape).to(dtype)
+        shape = tensor("queue_before").shape
+        queue = SwAVQueue(*shape, batch_size=len(rows) // case["num_crops"]).to(dtype)
         queue.embeddings.copy_(tensor("queue_before"))
     optimizer = LARC(
         head.parameters(),
@@ -118,7 +119,7 @@ def train(sharded: bool) -> dict[str, Tensor]:
         mesh = init_device_mesh("cpu", (size,))
         fully_shard(head.prototypes[0], mesh=mesh)
         fully_shard(head, mesh=mesh)
-    queue = SwAVQueue(2, 12 // size, 4).double()
+    queue = SwAVQueue(2, 12 // size, 4, batch_size=6 // size).double()
     optimizer = LARC(head.parameters(), lr=0.5, weight_decay=1e-3)
     losses = []
     for index in range(7):

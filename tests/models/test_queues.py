@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
@@ -27,7 +25,7 @@ def test_length_is_cut_to_whole_batches_and_divided():
 
 
 def test_newest_come_first_and_the_oldest_fall_out():
-    queue = SwAVQueue(2, 6, 4)
+    queue = SwAVQueue(2, 6, 4, batch_size=3)
     first, second, third = batches(3, 2, 3, 4)
     queue.push_(first)
     assert torch.equal(queue.embeddings, torch.cat([first, torch.zeros(2, 3, 4)], dim=1))
@@ -39,7 +37,7 @@ def test_newest_come_first_and_the_oldest_fall_out():
 
 
 def test_scores_of_a_full_queue_come_before_the_batchs_with_the_present_prototypes():
-    queue = SwAVQueue(2, 3, 4)
+    queue = SwAVQueue(2, 3, 4, batch_size=3)
     prototypes = nn.Linear(4, 5, bias=False)
     scores = batches(1, 2, 3, 5)[0]
     assert torch.equal(queue.extend(scores, prototypes), scores)
@@ -56,24 +54,42 @@ def test_scores_of_a_full_queue_come_before_the_batchs_with_the_present_prototyp
 
 def test_a_batch_longer_than_the_queue_is_refused():
     with pytest.raises(ValueError, match="need a queue of at least 3 samples, got 2"):
-        SwAVQueue(1, 2, 4).push_(torch.ones(1, 3, 4))
+        SwAVQueue(1, 2, 4, batch_size=2).push_(torch.ones(1, 3, 4))
 
 
-def save_and_restore(folder: str) -> tuple[Tensor, Tensor]:
-    queue = SwAVQueue(1, 2, 3)
-    queue.push_(torch.full((1, 2, 3), 1.0 + dist.rank()))
-    dcp.save({"queue": queue.state_dict()}, checkpoint_id=folder)
-    fresh = SwAVQueue(1, 2, 3)
-    state = {"queue": fresh.state_dict()}
-    dcp.load(state, checkpoint_id=folder)
-    fresh.load_state_dict(state["queue"])
-    return queue.embeddings, fresh.embeddings
+def test_a_length_that_is_not_whole_batches_is_refused():
+    with pytest.raises(ValueError, match="got length 5 for 2 a step"):
+        SwAVQueue(1, 5, 4, batch_size=2)
 
 
-def test_a_distributed_checkpoint_keeps_every_ranks_queue(tmp_path: Path):
-    for rank, (saved, restored) in enumerate(run_ranks(save_and_restore, str(tmp_path))):
-        assert (saved == 1.0 + rank).all()
-        assert torch.equal(saved, restored)
+def queue_of_batches(steps: int) -> SwAVQueue:
+    """This process's queue of three batches of eight, after some steps."""
+    size, rank = dist.world_size(), dist.rank()
+    queue = SwAVQueue(2, 24 // size, 3, batch_size=8 // size)
+    for batch in batches(steps, 2, 8, 3):
+        queue.push_(batch.chunk(size, dim=1)[rank])
+    return queue
+
+
+def save_queue(folder: str, steps: int) -> None:
+    dcp.save({"queue": queue_of_batches(steps).state_dict()}, checkpoint_id=folder)
+
+
+def load_queue(folder: str) -> Tensor:
+    fresh = queue_of_batches(0)
+    state = fresh.state_dict()
+    dcp.load({"queue": state}, checkpoint_id=folder)
+    return fresh.embeddings
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (4, 2), (2, 4), (4, 1)])
+def test_a_checkpoint_goes_on_with_the_same_queue_on_any_number_of_ranks(tmp_path, before, after):
+    run_ranks(save_queue, str(tmp_path), 5, world_size=before)
+    whole = queue_of_batches(5).embeddings.unflatten(1, (3, 8))  # [A, 3, 8, E]
+    loaded = run_ranks(load_queue, str(tmp_path), world_size=after) if after > 1 else None
+    for rank, got in enumerate(loaded or [load_queue(str(tmp_path))]):
+        expected = whole.chunk(after, dim=2)[rank].flatten(1, 2)
+        assert torch.equal(got, expected)
 
 
 def moco(length: int = 6) -> MoCoQueue:

@@ -49,6 +49,8 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
             raise ValueError(f"need a mapping for {name}, got {short(value)}")
         return fill(kind, value, name)
     origin = get_origin(kind)
+    if origin is UnionType and all(is_dataclass(choice) for choice in get_args(kind)):
+        return _fill_one_of(name, value, get_args(kind))
     if origin is tuple:
         item = get_args(kind)[0]
         if not isinstance(value, list | tuple):
@@ -69,6 +71,19 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
         named = " or ".join(entry.__name__ for entry in kinds)
         raise ValueError(f"need {name} as {named}, got {short(value)}")
     return value
+
+
+def _fill_one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    """Return the dataclass, of several, whose field `name` says it is meant."""
+    known = {
+        next(f.default for f in fields(choice) if f.name == "name"): choice for choice in choices
+    }
+    if not isinstance(value, Mapping) or "name" not in value:
+        listed = ", ".join(known)
+        raise ValueError(f"need a mapping with a name of {listed} for {name}, got {short(value)}")
+    if value["name"] not in known:
+        raise ValueError(unknown_name(name, str(value["name"]), known))
+    return fill(known[value["name"]], value, name)
 
 
 def short(value: object) -> str:

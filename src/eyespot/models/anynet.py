@@ -212,6 +212,12 @@ def anynet(
         stages.append(stage)
     head = ConvHead(w_in, head_width, num_classes, act)
     model = ConvNet(first, stages, head, finest_levels(levels), in_chans=in_chans)
+    init_anynet_(model, zero_init_residual=zero_init_residual)
+    return model
+
+
+def init_anynet_(model: nn.Module, *, zero_init_residual: bool) -> None:
+    """Draw an AnyNet's weights in place; the last norms of its branches start at 0 if asked."""
     init_cnn_(model)
     if zero_init_residual:
         for module in model.modules():
@@ -219,4 +225,3 @@ def anynet(
                 nn.init.zeros_(module.c_bn.weight)
             elif isinstance(module, BasicTransform):
                 nn.init.zeros_(module.b_bn.weight)
-    return model

@@ -8,11 +8,12 @@ from torch import nn
 
 from eyespot.design.by_name import Model, to_spec
 from eyespot.design.specs import AnyNetSpec, EffNetSpec, Spec, ViTSpec
-from eyespot.models.anynet import anynet
+from eyespot.models.anynet import anynet, init_anynet_
+from eyespot.models.blocks import init_cnn_
 from eyespot.models.convnet import ConvNet
 from eyespot.models.effnet import effnet
 from eyespot.models.features import FeatureExtractor
-from eyespot.models.vit import ViT
+from eyespot.models.vit import ViT, init_vit_
 
 _NOT_THE_MODULES = {"test_size"}
 
@@ -65,3 +66,18 @@ def build(spec: Spec) -> ConvNet | ViT:
             return effnet(**arguments)
         case ViTSpec():
             return ViT(**arguments)
+
+
+def init_weights_(network: ConvNet | ViT, spec: Spec) -> None:
+    """Draw the weights of a network that `build` made of a spec, in place, as `build` did.
+
+    Norms and the biases of convolutions are left as they are.
+    """
+    match spec:
+        case AnyNetSpec():
+            init_anynet_(network, zero_init_residual=spec.zero_init_residual)
+        case EffNetSpec():
+            init_cnn_(network)
+        case ViTSpec():
+            assert isinstance(network, ViT)
+            init_vit_(network)

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Shard
 
 from eyespot import dist
 
@@ -41,25 +43,47 @@ class SwAVQueue(nn.Module):
     Paper: SwAV (arXiv 2006.09882), section 3.1 and appendix, with the semantics of its code: it
     starts at zero, the newest samples come first, and it is used once it is full.
 
-    Every process has its own samples, so the state's name contains the rank: a distributed
-    checkpoint then keeps all of them, and resumes with the same number of processes. Make the
-    queue after the process group.
+    Every process holds the samples of its part of each batch. The state is one tensor of whole
+    batches, cut among the processes as batches are: a distributed checkpoint keeps all of it, and
+    another number of processes goes on with the same queue. Make it after the process group.
 
     Args:
         num_coded: A.
         length: L, of this process: see `queue_length`.
         dim: E.
+        batch_size: B, of this process: what is pushed at a time; L is a multiple of it.
+        device: Where embeddings are.
+
+    Raises:
+        ValueError: If the length is not whole batches.
     """
 
-    def __init__(self, num_coded: int, length: int, dim: int) -> None:
+    def __init__(
+        self,
+        num_coded: int,
+        length: int,
+        dim: int,
+        *,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
         super().__init__()
-        self._buffer_name = f"embeddings_rank{dist.rank()}"
-        self.register_buffer(self._buffer_name, torch.zeros(num_coded, length, dim))
+        if length < 1 or batch_size < 1 or length % batch_size:
+            raise ValueError(
+                f"need a queue of whole batches, got length {length} for {batch_size} a step"
+            )
+        here = torch.zeros(num_coded, length // batch_size, batch_size, dim, device=device)
+        if dist.world_size() > 1:
+            mesh = init_device_mesh(here.device.type, (dist.world_size(),))
+            here = DTensor.from_local(here, mesh, [Shard(2)], run_check=False)
+        self.register_buffer("batches", here)  # [A, L / B, B, E]
 
     @property
     def embeddings(self) -> Float[Tensor, "a l e"]:
-        """The queue, newest samples first; zeros where nothing has been yet."""
-        return self.get_buffer(self._buffer_name)
+        """This process's part, newest samples first; zeros where nothing has been yet."""
+        batches = self.get_buffer("batches")
+        here = batches.to_local() if isinstance(batches, DTensor) else batches
+        return here.flatten(1, 2)
 
     @property
     def is_full(self) -> bool:

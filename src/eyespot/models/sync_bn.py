@@ -81,10 +81,18 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.num_batches_tracked.add_(1)
 
 
-def to_sync_bn(model: nn.Module, *, group: ProcessGroup | None = None) -> nn.Module:
-    """Return the model with every batch norm shared over ranks; names and values stay."""
+def to_sync_bn(
+    model: nn.Module, *, group: ProcessGroup | None = None, device: torch.device | None = None
+) -> nn.Module:
+    """Return the model with every batch norm shared over ranks; names and values stay.
+
+    Args:
+        model: The network.
+        group: The ranks that share statistics; all of them by default.
+        device: Where it will run; where it lies by default.
+    """
     convert = nn.SyncBatchNorm.convert_sync_batchnorm
-    if next(model.parameters()).is_cuda:
+    if (device or next(model.parameters()).device).type == "cuda":
         converted: nn.Module = convert(model, group)  # type: ignore[no-untyped-call]
         return converted
     for name, module in list(model.named_modules()):
