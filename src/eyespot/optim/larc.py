@@ -20,14 +20,14 @@ from eyespot.dist import all_reduce_sum
 class LARC(Optimizer):
     """SGD with momentum on gradients that `larc_gradients_` has scaled.
 
-    The buffers are SGD's: v becomes momentum * v + g, and w becomes w - lr * v. There is no
-    exclusion of biases and norms: SwAV and SEER decay and scale every tensor alike. Parameters
-    without a gradient (frozen prototypes) are left alone, momentum too. Under mixed precision,
-    unscale the gradients first.
+    The buffers are SGD's: v becomes momentum * v + g, and w becomes w - lr * v. SwAV and SEER
+    decay and scale every tensor alike; BYOL leaves biases and norms to plain SGD: a group with
+    `adapt=False` is. Parameters without a gradient (frozen prototypes) are left alone, momentum
+    too. Under mixed precision, unscale the gradients first.
 
     Args:
         params: Parameters or groups, as for any optimizer. A group may set its own `lr`,
-            `momentum` and `weight_decay`.
+            `momentum`, `weight_decay` and `adapt`.
         lr: Learning rate; in scale mode it multiplies each tensor's own rate.
         momentum: SwAV and SEER: 0.9.
         weight_decay: SwAV: 1e-6, SEER: 1e-5, on everything.
@@ -59,7 +59,8 @@ class LARC(Optimizer):
         self.trust_coefficient = trust_coefficient
         self.eps = eps
         self.clip = clip
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "adapt": True}
+        super().__init__(params, defaults)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -109,12 +110,13 @@ def larc_gradients_(
     """Replace every gradient g of a tensor w by rate * (g + decay * w), in place.
 
     The rate is trust_coefficient * |w| / (|g| + decay * |w| + eps). A tensor whose |w| or |g| is
-    exactly 0 keeps its gradient as it is, without decay. Follow with an optimizer that does not
+    exactly 0 keeps its gradient as it is, without decay. In groups with `adapt=False` the rate is
+    1. Follow with an optimizer that does not
     decay by itself: `LARC`, or any other whose own weight decay is off.
 
     Args:
-        param_groups: An optimizer's groups; read are `params`, `weight_decay` and, when clipping,
-            `lr`. Tensors may be sharded DTensors; all processes must agree on which have gradients.
+        param_groups: An optimizer's groups; read are `params`, `weight_decay`, `adapt` (True if
+            missing) and, when clipping, `lr`. Tensors may be sharded DTensors; all processes must agree on which have gradients.
         trust_coefficient: See `LARC`.
         eps: See `LARC`.
         clip: See `LARC`.
@@ -134,8 +136,11 @@ def larc_gradients_(
     if clip:
         rates = (rates / of_each("lr")).clamp_(max=1)
     scaled = (param_norms != 0) & (grad_norms != 0)
-    rates = rates.where(scaled, 1.0)
-    decays = (rates * decays).where(scaled, 0.0)
+    adapted = torch.cat(
+        [scaled.new_full((len(of_group),), g.get("adapt", True)) for g, of_group in used]
+    )
+    rates = rates.where(scaled & adapted, 1.0)
+    decays = (rates * decays).where(scaled | ~adapted, 0.0)
     grads = [_local(p.grad) for p in params]
     torch._foreach_mul_(grads, rates.unbind())
     torch._foreach_addcmul_(grads, [_local(p) for p in params], decays.unbind())

@@ -1,5 +1,6 @@
 """The optimizer and schedule part that every recipe has, and what it makes."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,6 +29,8 @@ class OptimizerSettings:
         nesterov: Nesterov's form of it (SGD alone).
         betas: Of AdamW.
         clip: Greatest norm of the gradient; 0 for no clipping.
+        adapt_all: LARC alone: norms and biases are scaled as all others are (SwAV, SEER); BYOL
+            leaves them to plain SGD.
     """
 
     name: Literal["sgd", "adamw", "larc"] = "sgd"
@@ -40,6 +43,7 @@ class OptimizerSettings:
     nesterov: bool = True
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 0.0
+    adapt_all: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ class Schedule:
     """How the learning rate moves.
 
     Attributes:
-        shape: Of the decay.
+        shape: Of the decay. "swav" warms up and then runs a cosine of its own (`swav_rate`); "vissl"
+            lets the cosine count from step 0 (`vissl_rate`); both per step.
         warmup_epochs: Of a straight line up to the highest rate.
         warmup_start: Its first factor.
         final: Last factor of the decay (for an exponential its base).
@@ -56,7 +61,7 @@ class Schedule:
         per: How often the rate changes: every step, or at the start of every epoch (pycls).
     """
 
-    shape: Literal["cosine", "linear", "exponential", "steps"] = "cosine"
+    shape: Literal["cosine", "linear", "exponential", "steps", "swav", "vissl"] = "cosine"
     warmup_epochs: float = 5.0
     warmup_start: float = 0.1
     final: float = 0.0
@@ -95,20 +100,25 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, batch_size: in
         case "adamw":
             return AdamW(groups, lr, betas=settings.betas)
         case "larc":
+            for group in groups:
+                group["adapt"] = settings.adapt_all or group["name"] == "main"
             return LARC(groups, lr, momentum=settings.momentum)
 
 
-def rate_factor(schedule: Schedule, step: int, *, steps_per_epoch: int, epochs: int) -> float:
+def rate_factor(schedule: Schedule, step: int, *, steps_per_epoch: int, epochs: float) -> float:
     """Return the learning rate's factor at a step, counted from 0.
 
-    Per epoch it is pycls' rule: the decay counts from epoch 0, and the warmup multiplies it.
+    Per epoch it is pycls' rule: the decay counts from epoch 0, and the warmup multiplies it. A run
+    may end inside an epoch: `epochs` is then no whole number.
 
     Raises:
         RecipeError: If the schedule needs what it does not have.
     """
     unit = steps_per_epoch if schedule.per == "step" else 1
     time = step if schedule.per == "step" else step // steps_per_epoch
-    total = epochs * unit
+    total = math.ceil(epochs * unit - 1e-6)
+    if schedule.shape in ("swav", "vissl"):
+        return _self_supervised_factor(schedule, step, steps_per_epoch, total)
     up = schedules.warmup(time, round(schedule.warmup_epochs * unit), start=schedule.warmup_start)
     match schedule.shape:
         case "cosine":
@@ -122,6 +132,16 @@ def rate_factor(schedule: Schedule, step: int, *, steps_per_epoch: int, epochs: 
                 raise RecipeError('need milestones for the schedule "steps", got none')
             drops = [round(milestone * unit) for milestone in schedule.milestones]
             return up * schedules.steps(time, drops, factor=schedule.drop)
+
+
+def _self_supervised_factor(schedule: Schedule, step: int, per_epoch: int, total: int) -> float:
+    if schedule.per != "step":
+        raise RecipeError(f'need per "step" for the schedule "{schedule.shape}", got "epoch"')
+    ends: dict[str, float] = {"start": schedule.warmup_start, "peak": 1.0, "final": schedule.final}
+    steps = min(round(schedule.warmup_epochs * per_epoch), total)
+    if schedule.shape == "swav":
+        return schedules.swav_rate(step, total, warmup_steps=steps, **ends)
+    return schedules.vissl_rate(step, total, warmup=steps / total, **ends)
 
 
 def set_rates_(optimizer: Optimizer, base: Mapping[int, float], factor: float) -> None:

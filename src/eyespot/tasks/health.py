@@ -1,0 +1,127 @@
+"""Whether self-supervised training is well: cheap numbers of every step, and what they mean.
+
+Shapes: A coded views, V views, B samples of this rank, L queued samples, K prototypes, E embedding
+width.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eyespot import dist
+
+_COLLAPSED = 0.95  # mean cosine of different images
+_STALE = 0.5  # share of the queue that falls on other prototypes than the batch
+
+
+@torch.no_grad()
+def embedding_health(embeddings: Float[Tensor, "a b e"]) -> dict[str, Tensor]:
+    """Measure how differently a batch is embedded.
+
+    Returns:
+        `likeness`: mean cosine between embeddings of different images of this rank, -1 to 1; near
+        1 all images look alike. `dimensions`: how many directions the embeddings use, 1 to E: the
+        participation ratio (sum of variances)^2 / sum of squared variances over principal axes.
+    """
+    rows = embeddings[0].float()  # [B, E], of unit length
+    count = len(rows)
+    likeness = (rows.sum(0).square().sum() - count) / max(1, count * (count - 1))
+    centred = rows - rows.mean(0)
+    covariance = centred.t() @ centred
+    dimensions = covariance.trace().square() / covariance.square().sum().clamp_min(1e-20)
+    return {"likeness": likeness, "dimensions": dimensions}
+
+
+@torch.no_grad()
+def code_health(
+    scores: Float[Tensor, "v b k"], codes: Float[Tensor, "a b k"], *, temperature: float
+) -> dict[str, Tensor]:
+    """Measure how sharp codes are, and how evenly predictions use the prototypes.
+
+    Returns:
+        `code_entropy`: of the mean code, in 0..1 of ln K: 1 says nothing about an image.
+        `prototypes_used`: exp of the entropy of all ranks' mean prediction, over K: near 1 / K all
+        images are predicted alike. `greatest_score`: above 1 means that embeddings or prototypes
+        are not of unit length.
+    """
+    count = scores.shape[-1]
+    entropy = -(codes * codes.clamp_min(1e-30).log()).sum(-1).mean() / math.log(count)
+    mean = dist.all_reduce_mean(_predictions(scores[: len(codes)], temperature))
+    used = (-(mean * mean.clamp_min(1e-30).log()).sum()).exp() / count
+    return {"code_entropy": entropy, "prototypes_used": used, "greatest_score": scores.abs().amax()}
+
+
+@torch.no_grad()
+def queue_health(
+    seen: Float[Tensor, "a n k"], batch: int, temperature: float
+) -> dict[str, Tensor]:
+    """Measure whether the queue still looks like the batch that follows it.
+
+    Returns:
+        `queue_drift`: half the distance between the mean predictions of the two, 0 to 1; 0 while
+        the queue is not used.
+    """
+    queued = seen.shape[1] - batch
+    if queued == 0:
+        return {"queue_drift": seen.new_zeros(())}
+    old = _predictions(seen[:, :queued], temperature)
+    new = _predictions(seen[:, queued:], temperature)
+    return {"queue_drift": (dist.all_reduce_mean(old) - dist.all_reduce_mean(new)).abs().sum() / 2}
+
+
+def _predictions(scores: Tensor, temperature: float) -> Tensor:
+    return (scores.float() / temperature).softmax(-1).flatten(0, -2).mean(0)  # [K]
+
+
+def advice(
+    means: Mapping[str, float], *, step: int, chance_loss: float, settled: int, width: int
+) -> list[str]:
+    """Say what is wrong, the likely cause and the remedy; nothing if all is well.
+
+    Args:
+        means: Of a window of steps: the loss and the numbers above.
+        step: Of the run.
+        chance_loss: The loss of a network that knows nothing, in nats.
+        settled: Steps after which a run has left the chance loss and used its embedding.
+        width: E.
+    """
+    found = []
+    if means.get("greatest_score", 0.0) > 1.01:
+        found.append(
+            f"scores reach {means['greatest_score']:.2f} where cosines end at 1: embeddings or "
+            "prototypes are not of unit length; Sinkhorn overflows next. Normalise both before "
+            "every step"
+        )
+    if means.get("queue_drift", 0.0) > _STALE:
+        found.append(
+            f"{means['queue_drift']:.0%} of the queue falls on other prototypes than the batch: the "
+            "network outruns its queue. Take a shorter queue, start it later, or a lower rate"
+        )
+    if step < settled:
+        return found
+    if means.get("likeness", 0.0) > _COLLAPSED:
+        found.append(
+            f"embeddings of different images have a mean cosine of {means['likeness']:.2f}: they "
+            "have collapsed. Take a lower rate or a longer warmup, weaker crops and colours, no "
+            "batch norm in the head, or (SwAV) epsilon 0.03 and a longer freeze of the prototypes"
+        )
+    elif means.get("dimensions", width) < min(2.0, width):
+        found.append(
+            f"embeddings lie along {means['dimensions']:.1f} of {width} directions: they are "
+            "collapsing. Take a lower rate, or a larger batch"
+        )
+    elif "prototypes_used" in means and means["code_entropy"] > 0.99:
+        found.append(
+            "codes say nothing about the images: their entropy is that of chance. Take a smaller "
+            "epsilon (0.03)"
+        )
+    if abs(means["loss"] - chance_loss) < 0.01 * chance_loss:
+        found.append(
+            f"the loss is {means['loss']:.3f}, that of a network that knows nothing "
+            f"({chance_loss:.3f}): it has not begun to learn, or has collapsed. Take another rate, "
+            "or (SwAV) epsilon 0.03, a longer freeze, or fewer prototypes for so few images"
+        )
+    return found
