@@ -47,5 +47,5 @@ def main(args: list[str]) -> None:
         prog=f"eyespot train {name}",
         description=explain(name),
         args=rest,
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
     )

@@ -60,6 +60,11 @@ class Shards:
         self._ends = np.cumsum(counts)
         self._indexes: OrderedDict[int, ShardIndex] = OrderedDict()
 
+    @property
+    def sizes(self) -> list[int]:
+        """Samples of each shard."""
+        return [int(size) for size in np.diff(self._ends, prepend=0)]
+
     def __len__(self) -> int:
         return int(self._ends[-1])
 

@@ -76,7 +76,10 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
 def _fill_one_of(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     """Return the dataclass, of several, whose field `name` says it is meant."""
     known = {
-        next(f.default for f in fields(choice) if f.name == "name"): choice for choice in choices
+        str(field.default): choice
+        for choice in choices
+        for field in fields(choice)
+        if field.name == "name"
     }
     if not isinstance(value, Mapping) or "name" not in value:
         listed = ", ".join(known)

@@ -78,7 +78,7 @@ class MultiCropNet(nn.Module):
             [F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])) for x in images]
         )  # [V B, 3, height, width]
         maps = backbone.forward_features(canvas)  # [V B, D, H, W]
-        rows = maps.split([len(of_size) for of_size in images])
+        rows = torch.split(maps, [len(of_size) for of_size in images])
         return [
             backbone.forward_head(
                 of_size[

@@ -116,7 +116,8 @@ def larc_gradients_(
 
     Args:
         param_groups: An optimizer's groups; read are `params`, `weight_decay`, `adapt` (True if
-            missing) and, when clipping, `lr`. Tensors may be sharded DTensors; all processes must agree on which have gradients.
+            missing) and, when clipping, `lr`. Tensors may be sharded DTensors; all processes must
+            agree on which have gradients.
         trust_coefficient: See `LARC`.
         eps: See `LARC`.
         clip: See `LARC`.

@@ -55,9 +55,7 @@ def code_health(
 
 
 @torch.no_grad()
-def queue_health(
-    seen: Float[Tensor, "a n k"], batch: int, temperature: float
-) -> dict[str, Tensor]:
+def queue_health(seen: Float[Tensor, "a n k"], batch: int, temperature: float) -> dict[str, Tensor]:
     """Measure whether the queue still looks like the batch that follows it.
 
     Returns:
@@ -97,8 +95,8 @@ def advice(
         )
     if means.get("queue_drift", 0.0) > _STALE:
         found.append(
-            f"{means['queue_drift']:.0%} of the queue falls on other prototypes than the batch: the "
-            "network outruns its queue. Take a shorter queue, start it later, or a lower rate"
+            f"{means['queue_drift']:.0%} of the queue falls on other prototypes than the batch: "
+            "the network outruns its queue. Take a shorter queue, start it later, or a lower rate"
         )
     if step < settled:
         return found

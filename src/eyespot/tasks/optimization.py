@@ -51,8 +51,8 @@ class Schedule:
     """How the learning rate moves.
 
     Attributes:
-        shape: Of the decay. "swav" warms up and then runs a cosine of its own (`swav_rate`); "vissl"
-            lets the cosine count from step 0 (`vissl_rate`); both per step.
+        shape: Of the decay. "swav" warms up and then runs a cosine of its own (`swav_rate`);
+            "vissl" lets the cosine count from step 0 (`vissl_rate`); both per step.
         warmup_epochs: Of a straight line up to the highest rate.
         warmup_start: Its first factor.
         final: Last factor of the decay (for an exponential its base).
@@ -93,6 +93,9 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, batch_size: in
         norm_decay=settings.norm_decay,
         bias_decay=settings.bias_decay,
     )
+    if settings.name == "larc":
+        for group in groups:
+            group["adapt"] = settings.adapt_all or group["name"] == "main"
     match settings.name:
         case "sgd":
             nesterov = settings.nesterov and settings.momentum > 0
@@ -100,8 +103,6 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, batch_size: in
         case "adamw":
             return AdamW(groups, lr, betas=settings.betas)
         case "larc":
-            for group in groups:
-                group["adapt"] = settings.adapt_all or group["name"] == "main"
             return LARC(groups, lr, momentum=settings.momentum)
 
 
@@ -117,8 +118,6 @@ def rate_factor(schedule: Schedule, step: int, *, steps_per_epoch: int, epochs: 
     unit = steps_per_epoch if schedule.per == "step" else 1
     time = step if schedule.per == "step" else step // steps_per_epoch
     total = math.ceil(epochs * unit - 1e-6)
-    if schedule.shape in ("swav", "vissl"):
-        return _self_supervised_factor(schedule, step, steps_per_epoch, total)
     up = schedules.warmup(time, round(schedule.warmup_epochs * unit), start=schedule.warmup_start)
     match schedule.shape:
         case "cosine":
@@ -132,6 +131,8 @@ def rate_factor(schedule: Schedule, step: int, *, steps_per_epoch: int, epochs: 
                 raise RecipeError('need milestones for the schedule "steps", got none')
             drops = [round(milestone * unit) for milestone in schedule.milestones]
             return up * schedules.steps(time, drops, factor=schedule.drop)
+        case "swav" | "vissl":
+            return _self_supervised_factor(schedule, step, steps_per_epoch, total)
 
 
 def _self_supervised_factor(schedule: Schedule, step: int, per_epoch: int, total: int) -> float:

@@ -91,6 +91,7 @@ class Prepared(NamedTuple):
         evaluate: Metrics of the job as it is.
         batch_facts: What names a batch in a capture.
         best: Which of the job's modules is the result: the average if there is one.
+        advise: Sentences on a window's metrics, for a run that is not well.
     """
 
     job: Job
@@ -100,6 +101,7 @@ class Prepared(NamedTuple):
     evaluate: Callable[[Job], Mapping[str, float]] | None
     batch_facts: Callable[[Any], Any] | None
     best: str
+    advise: Callable[[int, Mapping[str, float]], list[str]] | None = None
 
 
 def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
@@ -130,6 +132,7 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
             train_step=prepared.train_step,
             evaluate=prepared.evaluate,
             batch_facts=prepared.batch_facts,
+            advise=prepared.advise,
             group=place.group,
         )
         if outcome.finished:

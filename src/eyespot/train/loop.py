@@ -80,6 +80,7 @@ def run(
     train_step: Callable[[Job, Any], Mapping[str, Tensor]],
     evaluate: Callable[[Job], Mapping[str, float]] | None = None,
     batch_facts: Callable[[Any], Any] | None = None,
+    advise: Callable[[int, Mapping[str, float]], list[str]] | None = None,
     group: torch.distributed.ProcessGroup | None = None,
 ) -> Outcome:
     """Train to the end, or until asked to stop, from the newest checkpoint if there is one.
@@ -92,6 +93,8 @@ def run(
         train_step: Takes one optimizer step on a batch and returns scalars, the `loss` among them.
         evaluate: Returns metrics of the job as it is.
         batch_facts: Returns JSON data that names a batch, to be stored if its loss is not finite.
+        advise: Returns sentences on the mean metrics of the steps up to one: what is wrong, why,
+            and what helps; they are written down, and said when they are new.
         group: For checkpoints on several ranks (see `CheckpointFolder`).
 
     Raises:
@@ -106,7 +109,7 @@ def run(
         progress.say(note)
     if checkpoint:
         progress.say(f"resuming from step {job.step} ({checkpoint.path})")
-    log = _Log(out, facts, progress)
+    log = _Log(out, facts, progress, advise)
     source = batches(job.step)
     with _StopRequest() as stop:
         while job.step < cadence.total_steps and not stop.agreed(job.step, cadence.log_every):
@@ -183,10 +186,19 @@ def _capture(
     return captures.paths()[-1]
 
 
+_OPENING = 12  # characters of a sentence of advice that tell it from others, whatever its numbers
+
+
 class _Log:
     """The metrics of a run: a window of steps, their means in a file, the last evaluation."""
 
-    def __init__(self, out: Path, facts: Mapping[str, Any], progress: Progress) -> None:
+    def __init__(
+        self,
+        out: Path,
+        facts: Mapping[str, Any],
+        progress: Progress,
+        advise: Callable[[int, Mapping[str, float]], list[str]] | None,
+    ) -> None:
         self.file = (
             MetricsFile(out / "metrics.jsonl", facts.get("metrics_bytes", 0))
             if dist.rank() == 0
@@ -197,6 +209,8 @@ class _Log:
         self.window: list[Mapping[str, Tensor]] = []
         self.metrics: dict[str, float] = dict(facts.get("metrics", {}))
         self.progress = progress
+        self.advise = advise
+        self.said: list[str] = []
         self.began = time.monotonic()
         self.waited = 0.0
         self.steps = 0
@@ -217,6 +231,9 @@ class _Log:
         means = dict(zip(self.names, sums, strict=True))
         seconds = time.monotonic() - self.began
         record: dict[str, Any] = {"step": step, **means}
+        sentences = self.advise(step, means) if self.advise else []
+        if sentences:
+            record["advice"] = sentences
         record["time"] = {
             "seconds_per_step": seconds / max(1, self.steps),
             "data_wait": self.waited / seconds if seconds else 0.0,
@@ -224,6 +241,11 @@ class _Log:
         self._write(record)
         text = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
         self.progress.show(step, f"{text}  data wait {record['time']['data_wait']:.0%}")
+        openings = [sentence[:_OPENING] for sentence in sentences]
+        for sentence in sentences:
+            if sentence[:_OPENING] not in self.said:
+                self.progress.say(sentence)
+        self.said = openings
         if record["time"]["data_wait"] > 0.3:
             self.progress.say(
                 f"training waited {record['time']['data_wait']:.0%} of the time for data; more "

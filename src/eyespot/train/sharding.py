@@ -54,7 +54,8 @@ def shard_(
     """Shard a model in place: every batch norm a float32 unit of its own, every block a unit.
 
     Batch norms stay gathered after their forward pass, since a recomputed block passes them again
-    (as SEER's 10-billion-parameter run does; arXiv 2202.08360, appendix).
+    (as SEER's 10-billion-parameter run does; arXiv 2202.08360, appendix). Prototypes, the linear
+    layers of an `nn.ModuleList` of that name, are float32 units too.
 
     Args:
         model: A network of `models.build`, or any module with blocks as direct children of
@@ -71,6 +72,10 @@ def shard_(
     for module in list(model.modules()):
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             fully_shard(module, mesh=mesh, mp_policy=exact, reshard_after_forward=False)
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.ModuleList) and name.split(".")[-1] == "prototypes":
+            for prototypes in module:
+                fully_shard(prototypes, mesh=mesh, mp_policy=exact)
     for module in list(model.modules()):
         if isinstance(module, nn.Sequential) and _holds_blocks(module):
             for block in module:

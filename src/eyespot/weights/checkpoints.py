@@ -31,13 +31,18 @@ class Unwrapped(NamedTuple):
     notes: tuple[str, ...]
 
 
-def unwrap(tree: Any, path: Path | None = None, *, prefix: str | None = None) -> Unwrapped:
+def unwrap(
+    tree: Any, path: Path | None = None, *, prefix: str | None = None, whole: bool = False
+) -> Unwrapped:
     """Find the state dict in a checkpoint, and check that it is one.
+
+    Of a network of ours in pretraining, a backbone and a head, the backbone is taken.
 
     Args:
         tree: What a weights file held, or a checkpoint or state dict in memory.
         path: Where it was read from; VISSL's sharded and sliced checkpoints name files next to it.
         prefix: Take only the keys that start with this, without it.
+        whole: Leave the head where it is.
 
     Raises:
         WeightsError: If there is no state dict in it, or it holds anything but plain tensors.
@@ -58,6 +63,8 @@ def unwrap(tree: Any, path: Path | None = None, *, prefix: str | None = None) ->
         weights, wrapper_notes = _from_wrapper(tree)
         notes += wrapper_notes
     flat = {str(name): value for name, value in weights.items()}
+    if prefix is None and not whole and _is_pretraining(flat):
+        prefix = "backbone."
     if prefix is not None:
         flat, note = _below(flat, prefix)
         notes.append(note)
@@ -99,6 +106,11 @@ def _from_wrapper(tree: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]
 
 def _has_tensors(value: Mapping[str, Any]) -> bool:
     return any(isinstance(entry, Tensor) for entry in value.values())
+
+
+def _is_pretraining(flat: Mapping[str, Any]) -> bool:
+    parts = {name.split(".")[0] for name in flat}
+    return "backbone" in parts and parts <= {"backbone", "head"}
 
 
 def _below(flat: dict[str, Any], prefix: str) -> tuple[dict[str, Any], str]:

@@ -79,10 +79,11 @@ def make_state(training: Training) -> dict[str, nn.Module]:
     return {}
 
 
-def target_head_(head: nn.Module) -> None:
-    """Take the predictor from the averaged network, which has none."""
-    assert isinstance(head, BYOLHead)
+def make_target_head(settings: BYOL, width: int) -> nn.Module:
+    """Return the averaged network's head: a projector alone."""
+    head = BYOLHead(width, settings)
     head.predictor = nn.Identity()
+    return head
 
 
 def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[str, Tensor]:

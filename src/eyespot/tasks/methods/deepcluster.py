@@ -132,9 +132,7 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
 
     parts = training.parts(views)
     clusters = memory.clusters[:, indices].chunk(len(parts), dim=1)  # [H, B] each
-    loss = backward_all(
-        list(zip(parts, clusters, strict=True)), loss_of, model=training.model
-    )
+    loss = backward_all(list(zip(parts, clusters, strict=True)), loss_of, model=training.model)
     norm = step_(training.optimizer, loss, clip=training.clip)
     memory.keep_(indices, torch.cat(embedded, dim=1))
     return {"loss": loss, "gradient_norm": norm, **embedding_health(embedded[-1])}

@@ -78,7 +78,7 @@ class Training(NamedTuple):
 
 def by_view(rows: Tensor, num_views: int) -> Tensor:
     """Cut rows [V B, ...] into views [V, B, ...]."""
-    return rows.unflatten(0, (num_views, -1))
+    return rows.reshape(num_views, -1, *rows.shape[1:])
 
 
 def single_views(views: Views) -> list[Float[Tensor, "b 3 _ _"]]:

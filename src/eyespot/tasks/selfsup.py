@@ -1,0 +1,383 @@
+"""Self-supervised pretraining: SwAV and SEER, SimCLR, MoCo v2, BYOL and DeepCluster-v2.
+
+Papers: arXiv 2006.09882, 2103.01988, 2002.05709, 2003.04297, 2006.07733. Each method's step is in
+`tasks.methods`; here is what they share. Shapes: B samples of this rank, V views.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from types import ModuleType
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from eyespot import dist
+from eyespot.data.held_out import held_out
+from eyespot.data.loader import Batch, Examples, Loader
+from eyespot.data.multicrop import PRESETS, Crops
+from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from eyespot.data.open import Opened
+from eyespot.data.sampling import Order
+from eyespot.data.views import TestView
+from eyespot.design.by_name import to_spec
+from eyespot.design.spec_files import spec_to_dict
+from eyespot.design.specs import ViTSpec
+from eyespot.errors import RecipeError
+from eyespot.models.multicrop_net import Passes
+from eyespot.models.speed import SpeedSettings, autocast, to_layout
+from eyespot.tasks.health import advice
+from eyespot.tasks.methods import byol, deepcluster, moco, simclr, swav
+from eyespot.tasks.methods.byol import BYOL
+from eyespot.tasks.methods.deepcluster import DeepCluster
+from eyespot.tasks.methods.moco import MoCo
+from eyespot.tasks.methods.simclr import SimCLR
+from eyespot.tasks.methods.swav import SwAV
+from eyespot.tasks.methods.training import Sizes, Training
+from eyespot.tasks.online_knn import effective_rank, leave_one_out_error
+from eyespot.tasks.optimization import (
+    OptimizerSettings,
+    Schedule,
+    base_rates,
+    make_optimizer,
+    rate_factor,
+    set_rates_,
+)
+from eyespot.tasks.pretrain_networks import (
+    Build,
+    build_network,
+    build_target,
+    load_pretrained_,
+    share_statistics_,
+    speed_of,
+)
+from eyespot.tasks.run import Place, Prepared, Run
+from eyespot.tasks.unlabelled import (
+    Contents,
+    Pictures,
+    make_examples,
+    open_labelled,
+    open_unlabelled,
+)
+from eyespot.train.job import Job
+from eyespot.train.loop import Cadence
+from eyespot.train.sharding import wrap
+
+_METHODS: dict[type, ModuleType] = {
+    SwAV: swav,
+    SimCLR: simclr,
+    MoCo: moco,
+    BYOL: byol,
+    DeepCluster: deepcluster,
+}
+_AVERAGED = (MoCo, BYOL)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How features are looked at while training: neighbours among labelled images.
+
+    Attributes:
+        images: How many labelled images, at most.
+        resize_px: What their shorter side is resized to.
+        size_px: Side of their middle, which is looked at.
+        neighbours: How many vote.
+        batch_size: Images at a time, each rank.
+    """
+
+    images: int = 10000
+    resize_px: int = 256
+    size_px: int = 224
+    neighbours: int = 20
+    batch_size: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SelfSupRecipe:
+    """All numbers of a self-supervised training.
+
+    Attributes:
+        method: Which, and its numbers.
+        model: The backbone: a name (`eyespot models`) or a spec file.
+        crops: Views of an image, those with codes first.
+        epochs: Passes over the data; 1 for data that is seen once.
+        steps: Steps after which the run ends; 0 for the end of the epochs.
+        batch_size: Images of a step, all ranks together.
+        accumulate: Parts in which each rank works a step off, to save memory; codes and negatives
+            come from a part alone.
+        window: Neighbouring samples that are mixed, for slow storage; 0 mixes all.
+        optimizer: Which, and its numbers.
+        schedule: Of the learning rate.
+        passes: How the backbone goes through the views (see `MultiCropNet`).
+        sync_bn: Batch statistics over several ranks.
+        sync_bn_ranks: How many neighbouring ranks share them; 0 for all.
+        precision: "auto" is the fastest measured on the device.
+        compile: Whether torch.compile fuses the backbone's operations.
+        checkpoint_blocks: Keep no activations inside blocks, compute them again.
+        draft: Decode large JPEGs at a part of their size where no crop needs more.
+        mean: Of each channel, in 0..1.
+        std: Of each channel, in 0..1.
+        start_from: Weights of an earlier pretraining to begin with; "" for new ones.
+        start_head: Whether its projector and prototypes are taken too.
+        probe: How features are looked at.
+        evaluate_every: Steps from one look to the next; 0 for an epoch.
+        seed: Of everything random.
+    """
+
+    method: SwAV | SimCLR | MoCo | BYOL | DeepCluster = field(default_factory=SwAV)
+    model: str = "ResNet-50"
+    crops: tuple[Crops, ...] = PRESETS["swav"]
+    epochs: int = 100
+    steps: int = 0
+    batch_size: int = 4096
+    accumulate: int = 1
+    window: int = 0
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: Schedule = field(default_factory=Schedule)
+    passes: Passes = "sizes"
+    sync_bn: bool = True
+    sync_bn_ranks: int = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
+    checkpoint_blocks: bool = False
+    draft: bool = True
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    start_from: str = ""
+    start_head: bool = False
+    probe: Probe = field(default_factory=Probe)
+    evaluate_every: int = 0
+    seed: int = 1
+
+
+def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
+    """Build what the engine needs: data, networks, optimizer, and the functions below.
+
+    Raises:
+        RecipeError: If the recipe says something that cannot be run.
+        ValueError: If the data cannot be used.
+    """
+    data = open_unlabelled(run.data)
+    sizes = sizes_of(recipe, len(data.samples), place.device)
+    labelled = open_labelled(run.data, run.val)
+    pictures = _pictures(recipe, run, place, data)
+    build = _build(recipe, place)
+    training = _training(recipe, build, sizes, place, pictures)
+    method = _METHODS[type(recipe.method)]
+    modules: dict[str, nn.Module] = {"model": training.network}
+    if isinstance(recipe.method, _AVERAGED):
+        modules["target"] = _target(build, training, place)
+    modules |= method.make_state(training)
+    modules["contents"] = pictures.contents
+    job = Job(modules, {"optimizer": training.optimizer}, place.device)
+    job.about = {"spec": json.dumps(spec_to_dict(build.spec)), "method": recipe.method.name}
+    step = partial(train_step, recipe, training, pictures, base_rates(training.optimizer))
+    every = recipe.evaluate_every or sizes.steps_per_epoch
+    return Prepared(
+        job,
+        Cadence(
+            total_steps=sizes.total_steps,
+            log_every=run.log_every,
+            evaluate_every=every,
+            checkpoint_every=run.checkpoint_every or every,
+            keep_last=run.keep_last,
+            score="knn_error",
+        ),
+        batches=partial(pictures.batches, sizes.total_steps),
+        train_step=step,
+        evaluate=partial(evaluate, recipe, training, labelled, place) if labelled else None,
+        batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
+        best="model",
+        advise=partial(_advise, recipe, sizes),
+    )
+
+
+def train_step(
+    recipe: SelfSupRecipe,
+    training: Training,
+    pictures: Pictures,
+    rates: Mapping[int, float],
+    job: Job,
+    batch: Batch,
+) -> dict[str, Tensor]:
+    """Take one step of the recipe's method.
+
+    Returns:
+        The loss, the gradient's norm, the learning rate, and the method's measures of health.
+    """
+    sizes = training.sizes
+    epochs = sizes.total_steps / sizes.steps_per_epoch
+    per_epoch = sizes.steps_per_epoch
+    factor = rate_factor(recipe.schedule, job.step, steps_per_epoch=per_epoch, epochs=epochs)
+    set_rates_(training.optimizer, rates, factor)
+    views = [_laid_out(of_size, training.speed) for of_size in pictures.to_views(batch, job.device)]
+    values: dict[str, Tensor] = _METHODS[type(recipe.method)].step(
+        training, job, views, batch.indices
+    )
+    if dist.world_size() > 1 and (recipe.sync_bn_ranks or not recipe.sync_bn):
+        share_statistics_(training.network)
+    rate = torch.tensor(training.optimizer.param_groups[0]["lr"], device=job.device)
+    return {**values, "lr": rate}
+
+
+def _laid_out(views: Tensor, speed: SpeedSettings) -> Tensor:
+    """Return views [v, B, 3, h, w] in the memory layout of the settings."""
+    return to_layout(views.flatten(0, 1), speed).view(views.shape)
+
+
+@torch.no_grad()
+def evaluate(
+    recipe: SelfSupRecipe, training: Training, data: Opened, place: Place, job: Job
+) -> dict[str, float]:
+    """Return the error of neighbours' votes among labelled images, in percent, and the rank.
+
+    `knn_error` leaves each image out of its own neighbours; `feature_rank` is RankMe's.
+    """
+    features, labels = _features(recipe, training, data, place)
+    error = leave_one_out_error(features, labels, neighbours=recipe.probe.neighbours)
+    return {"knn_error": error, "feature_rank": effective_rank(features)}
+
+
+def _features(
+    recipe: SelfSupRecipe, training: Training, data: Opened, place: Place
+) -> tuple[Tensor, Tensor]:
+    """The backbone's features and labels of the probe's images, on every rank."""
+    probe, ranks = recipe.probe, dist.world_size()
+    count = min(probe.images, len(data.samples)) // ranks * ranks
+    samples = data.samples
+    if count < len(samples):
+        samples = held_out(samples, count, seed=recipe.seed)[1]
+    view = TestView(max(probe.resize_px, probe.size_px), probe.size_px)
+    loader = Loader(
+        Examples(samples, view, seed=recipe.seed),
+        Order(count, probe.batch_size * ranks, recipe.seed, shuffle=False, drop_last=False),
+        rank=dist.rank(),
+        world_size=ranks,
+        num_workers=place.workers,
+    )
+    network = training.network
+    network.eval()
+    found: list[tuple[Tensor, Tensor]] = []
+    for batch in loader:
+        images = normalize(batch.images[0].to(place.device), mean=recipe.mean, std=recipe.std)
+        with autocast(place.device, training.speed):
+            features = network([images], head=False)
+        found.append((features.float(), batch.labels.to(place.device)))
+    network.train()
+    features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return dist.all_gather_cat(features), dist.all_gather_cat(labels)
+
+
+def sizes_of(recipe: SelfSupRecipe, num_samples: int, device: torch.device) -> Sizes:
+    """Return a recipe's numbers for a set of so many samples.
+
+    Raises:
+        RecipeError: If the recipe says something that cannot be run.
+    """
+    if (
+        min(recipe.epochs, recipe.batch_size, recipe.accumulate) < 1
+        or min(recipe.steps, recipe.window, recipe.evaluate_every) < 0
+    ):
+        raise RecipeError(
+            "need epochs, batch_size and accumulate of 1 or more and steps, window and "
+            f"evaluate_every of 0 or more, got {recipe.epochs}, {recipe.batch_size}, "
+            f"{recipe.accumulate}, {recipe.steps}, {recipe.window}, {recipe.evaluate_every}"
+        )
+    if recipe.batch_size % (recipe.accumulate * dist.world_size()):
+        raise RecipeError(
+            f"need a batch_size that {dist.world_size()} ranks and {recipe.accumulate} parts "
+            f"share evenly, got {recipe.batch_size}"
+        )
+    if recipe.batch_size > num_samples:
+        raise RecipeError(
+            f"need a batch_size of at most the {num_samples} images there are, got "
+            f"{recipe.batch_size}"
+        )
+    per_epoch = num_samples // recipe.batch_size
+    sizes = Sizes(
+        num_views=sum(kind.count for kind in recipe.crops),
+        num_samples=num_samples,
+        batch_size=recipe.batch_size,
+        accumulate=recipe.accumulate,
+        steps_per_epoch=per_epoch,
+        total_steps=recipe.steps or recipe.epochs * per_epoch,
+        seed=recipe.seed,
+        device=device,
+    )
+    _METHODS[type(recipe.method)].check(recipe.method, sizes)
+    return sizes
+
+
+def _pictures(recipe: SelfSupRecipe, run: Run, place: Place, data: Opened) -> Pictures:
+    count = len(data.samples)
+    return Pictures(
+        make_examples(data, recipe.crops, seed=recipe.seed, draft=recipe.draft),
+        Order(count, recipe.batch_size, recipe.seed, window=recipe.window or None),
+        recipe.mean,
+        recipe.std,
+        Contents(data, place.device),
+        place.workers,
+        run.out / f"quarantine{f'-{dist.rank()}' if dist.rank() else ''}.jsonl",
+        run.max_bad,
+    )
+
+
+def _training(
+    recipe: SelfSupRecipe, build: Build, sizes: Sizes, place: Place, pictures: Pictures
+) -> Training:
+    """The trained network on its device, wrapped or sharded, and its optimizer."""
+    network = build_network(build, place)
+    if recipe.start_from:
+        load_pretrained_(network, recipe.start_from, head=recipe.start_head)
+    model = network if place.parallel == "fsdp" else wrap(network, place.parallel)
+    optimizer = make_optimizer(network, recipe.optimizer, recipe.batch_size)
+    return Training(
+        recipe.method,
+        sizes,
+        network,
+        model,
+        optimizer,
+        build.speed,
+        recipe.optimizer.clip,
+        partial(pictures.first_views, place.device),
+    )
+
+
+def _build(recipe: SelfSupRecipe, place: Place) -> Build:
+    largest = max(kind.size_px for kind in recipe.crops)
+    spec = replace(to_spec(recipe.model), num_classes=0, image_size=largest)
+    if recipe.passes == "padded" and isinstance(spec, ViTSpec):
+        raise RecipeError('need a convolutional model for passes "padded", got a ViT')
+    return Build(
+        spec,
+        partial(_METHODS[type(recipe.method)].make_head, recipe.method),
+        recipe.passes,
+        recipe.sync_bn,
+        recipe.sync_bn_ranks,
+        recipe.checkpoint_blocks,
+        speed_of(recipe.precision, recipe.compile, spec, place),
+        recipe.seed,
+    )
+
+
+def _target(build: Build, training: Training, place: Place) -> nn.Module:
+    """The averaged network; BYOL's has no predictor."""
+    if isinstance(training.method, BYOL):
+        build = replace(build, make_head=partial(byol.make_target_head, training.method))
+    return build_target(build, place, training.network)
+
+
+def _advise(
+    recipe: SelfSupRecipe, sizes: Sizes, step: int, means: Mapping[str, float]
+) -> list[str]:
+    method = recipe.method
+    frozen = method.freeze_steps if isinstance(method, SwAV) else 0
+    return advice(
+        means,
+        step=step,
+        chance_loss=_METHODS[type(method)].chance_loss(method, sizes),
+        settled=frozen + max(200, sizes.total_steps // 20),
+        width=method.out_dim,
+    )
