@@ -4,20 +4,20 @@ A network of a billion parameters is built on the meta device, sharded, given me
 (`to_empty`), and drawn here one tensor at a time: no process ever holds all of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Shard
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from eyespot.design.specs import Spec
 from eyespot.models.build import init_weights_
 from eyespot.models.convnet import ConvNet
 from eyespot.models.vit import ViT
 
-_DRAWS = {Tensor.normal_: "normal_", Tensor.uniform_: "uniform_"}
+_DRAWS = (torch.ops.aten.normal_.default, torch.ops.aten.uniform_.default)
 
 
 @torch.no_grad()
@@ -45,22 +45,21 @@ def redraw_(model: nn.Module, spec: Spec, *, seed: int) -> None:
                 init_weights_(module, spec)
 
 
-class _WholeDraws(TorchFunctionMode):
+class _WholeDraws(TorchDispatchMode):
     """Makes in-place draws on the CPU in the tensor's whole shape, then keeps the part it holds."""
 
-    def __torch_function__(
+    def __torch_dispatch__(
         self,
-        func: Callable[..., Any],
+        func: Any,
         types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        name = _DRAWS.get(func)
-        if name is None:
+        if func not in _DRAWS:
             return func(*args, **(kwargs or {}))
         tensor, *rest = args
         whole = torch.empty(tensor.shape, dtype=tensor.dtype)
-        getattr(whole, name)(*rest, **(kwargs or {}))
+        func(whole, *rest, **(kwargs or {}))
         fill_(tensor, whole)
         return tensor
 

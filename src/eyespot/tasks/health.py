@@ -19,18 +19,23 @@ _STALE = 0.5  # share of the queue that falls on other prototypes than the batch
 
 @torch.no_grad()
 def embedding_health(embeddings: Float[Tensor, "a b e"]) -> dict[str, Tensor]:
-    """Measure how differently a batch is embedded.
+    """Measure how differently the images of a batch, all ranks together, are embedded.
+
+    Args:
+        embeddings: Of unit length; the first view is measured.
 
     Returns:
-        `likeness`: mean cosine between embeddings of different images of this rank, -1 to 1; near
-        1 all images look alike. `dimensions`: how many directions the embeddings use, 1 to E: the
-        participation ratio (sum of variances)^2 / sum of squared variances over principal axes.
+        `likeness`: mean cosine between embeddings of different images, -1 to 1; near 1 all images
+        look alike. `dimensions`: how many directions the embeddings use, 1 to E: the participation
+        ratio (sum of variances)^2 / sum of squared variances over principal axes.
     """
-    rows = embeddings[0].float()  # [B, E], of unit length
-    count = len(rows)
-    likeness = (rows.sum(0).square().sum() - count) / max(1, count * (count - 1))
-    centred = rows - rows.mean(0)
-    covariance = centred.t() @ centred
+    rows = embeddings[0]
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))  # [B, E]
+    count = len(rows) * dist.world_size()
+    sums = dist.all_reduce_sum(torch.cat([rows.t() @ rows, rows.sum(0)[None]]))  # [E + 1, E]
+    squares, total = sums[:-1], sums[-1]
+    likeness = (total.square().sum() - squares.trace()) / max(1, count * (count - 1))
+    covariance = squares / count - torch.outer(total, total) / count**2
     dimensions = covariance.trace().square() / covariance.square().sum().clamp_min(1e-20)
     return {"likeness": likeness, "dimensions": dimensions}
 
@@ -51,7 +56,8 @@ def code_health(
     entropy = -(codes * codes.clamp_min(1e-30).log()).sum(-1).mean() / math.log(count)
     mean = dist.all_reduce_mean(_predictions(scores[: len(codes)], temperature))
     used = (-(mean * mean.clamp_min(1e-30).log()).sum()).exp() / count
-    return {"code_entropy": entropy, "prototypes_used": used, "greatest_score": scores.abs().amax()}
+    greatest = dist.all_reduce_max(scores.abs().amax())
+    return {"code_entropy": entropy, "prototypes_used": used, "greatest_score": greatest}
 
 
 @torch.no_grad()
@@ -71,7 +77,7 @@ def queue_health(seen: Float[Tensor, "a n k"], batch: int, temperature: float) -
 
 
 def _predictions(scores: Tensor, temperature: float) -> Tensor:
-    return (scores.float() / temperature).softmax(-1).flatten(0, -2).mean(0)  # [K]
+    return (scores / temperature).softmax(-1).flatten(0, -2).mean(0)  # [K]
 
 
 def advice(

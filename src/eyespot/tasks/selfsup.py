@@ -63,7 +63,7 @@ from eyespot.tasks.unlabelled import (
 )
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
-from eyespot.train.sharding import wrap
+from eyespot.train.sharding import reshard_, wrap
 
 _METHODS: dict[type, ModuleType] = {
     SwAV: swav,
@@ -266,6 +266,7 @@ def _features(
             features = network([images], head=False)
         found.append((features.float(), batch.labels.to(place.device)))
     network.train()
+    reshard_(network)
     features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
     return dist.all_gather_cat(features), dist.all_gather_cat(labels)
 

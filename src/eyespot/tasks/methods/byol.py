@@ -21,6 +21,7 @@ from eyespot.optim.schedules import byol_momentum
 from eyespot.tasks.health import embedding_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
 from eyespot.train.job import Job
+from eyespot.train.sharding import reshard_
 from eyespot.train.update import backward_all, step_
 
 
@@ -102,7 +103,7 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
     norm = step_(training.optimizer, loss, clip=training.clip)
     share = byol_momentum(job.step, training.sizes.total_steps, base=training.method.momentum)
     _update_(target, training.network, share)
-    unit = F.normalize(projected[-1].float(), dim=-1)
+    unit = F.normalize(projected[-1], dim=-1)
     return {"loss": loss, "gradient_norm": norm, **embedding_health(unit)}
 
 
@@ -115,5 +116,6 @@ def _update_(target: nn.Module, network: MultiCropNet, share: float) -> None:
     assert isinstance(target, MultiCropNet)
     assert isinstance(target.head, BYOLHead)
     assert isinstance(network.head, BYOLHead)
+    reshard_(target)
     update_target_(target.backbone, network.backbone, share)
     update_target_(target.head.projector, network.head.projector, share)

@@ -22,6 +22,7 @@ from eyespot.models.redraw import fill_
 from eyespot.tasks.health import embedding_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
 from eyespot.train.job import Job
+from eyespot.train.sharding import reshard_
 from eyespot.train.update import backward_all, step_
 
 _NO_CLUSTER = -100  # of samples that no epoch has reached yet; cross-entropy leaves them out
@@ -151,6 +152,7 @@ def _look_at_all_(training: Training, memory: Memory) -> None:
         embeddings, _ = training.run(training.network, views)
         rows = by_view(embeddings, sum(len(of_size) for of_size in views))
         memory.keep_(indices.to(training.sizes.device), rows[: training.method.kept_views])
+    reshard_(training.network)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from eyespot.optim.ema import update_target_
 from eyespot.tasks.health import embedding_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, single_views
 from eyespot.train.job import Job
+from eyespot.train.sharding import reshard_
 from eyespot.train.update import backward_all, step_
 
 
@@ -92,9 +93,10 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
 
     loss = backward_all(training.parts(views), loss_of, model=training.model)
     norm = step_(training.optimizer, loss, clip=training.clip)
+    reshard_(key_network)
     update_target_(key_network, training.network, settings.momentum)
     queue.push_(torch.cat(new_keys))
-    unit = F.normalize(torch.cat(new_keys).float(), dim=-1)[None]
+    unit = F.normalize(torch.cat(new_keys), dim=-1)[None]
     return {"loss": loss, "gradient_norm": norm, **embedding_health(unit)}
 
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eyespot.errors import RecipeError
@@ -71,7 +71,7 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
 
     loss = backward_all(training.parts(views), loss_of, model=training.model)
     norm = step_(training.optimizer, loss, clip=training.clip)
-    unit = torch.nn.functional.normalize(embedded[-1].float(), dim=-1)
+    unit = F.normalize(embedded[-1], dim=-1)
     return {"loss": loss, "gradient_norm": norm, **embedding_health(unit)}
 
 
