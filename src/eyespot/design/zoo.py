@@ -134,12 +134,14 @@ def _regnetz(size: str, head_width: int = 1000) -> AnyNetSpec:
     )  # fmt: skip
 
 
-def _resnet(layers: int, *, next_: bool = False, stride_1x1: bool = False) -> AnyNetSpec:
-    groups = (4, 8, 16, 32) if next_ else (64, 128, 256, 512)
+def _resnet(
+    layers: int, *, next_: bool = False, stride_1x1: bool = False, wider: int = 1
+) -> AnyNetSpec:
+    groups = (4, 8, 16, 32) if next_ else tuple(wider * width for width in (64, 128, 256, 512))
     return AnyNetSpec(
-        _RESNET_DEPTHS[layers], (256, 512, 1024, 2048), (1, 2, 2, 2),
-        (0.5 if next_ else 0.25,) * 4, groups, stem="res_stem_in", stem_width=64,
-        stride_1x1=stride_1x1,
+        _RESNET_DEPTHS[layers], tuple(wider * width for width in (256, 512, 1024, 2048)),
+        (1, 2, 2, 2), (0.5 if next_ else 0.25,) * 4, groups, stem="res_stem_in",
+        stem_width=wider * 64, stride_1x1=stride_1x1,
     )  # fmt: skip
 
 
@@ -235,6 +237,10 @@ def _paper_entries() -> list[Entry]:
         Entry("RegNetZ-500MF-nohead", "ClassyVision", lambda: z("500MF", 0)),
         Entry("RegNetZ-4GF-nohead", "ClassyVision", lambda: z("4GF", 0)),
         Entry("ResNet-200", early, lambda: _resnet(200)),
+    ]
+    entries += [
+        Entry(f"ResNet-50w{wider}", "SwAV", functools.partial(_resnet, 50, wider=wider))
+        for wider in (2, 4, 5)
     ]
     for size in _VIT:
         entries.append(Entry(f"ViT-P-{size}", early, functools.partial(_vit_p, size)))

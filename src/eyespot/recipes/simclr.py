@@ -1,0 +1,122 @@
+"""SimCLR (arXiv 2002.05709) as VISSL runs it, and small runs beside those of SwAV."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from eyespot.data.multicrop import PRESETS
+from eyespot.recipes.small import FASHION, SCENES, SMOKE
+from eyespot.tasks.methods.simclr import SimCLR
+from eyespot.tasks.optimization import OptimizerSettings, Schedule
+from eyespot.tasks.selfsup import SelfSupRecipe
+
+
+def _vissl(epochs: int) -> SelfSupRecipe:
+    peak = 0.3 * 4096 / 256
+    return SelfSupRecipe(
+        method=SimCLR(),
+        model="ResNet-50",
+        crops=PRESETS["simclr"],
+        epochs=epochs,
+        batch_size=4096,
+        optimizer=OptimizerSettings(
+            "larc", lr=peak, weight_decay=1e-6, norm_decay=1e-6, bias_decay=1e-6
+        ),
+        schedule=Schedule("vissl", warmup_epochs=10, warmup_start=0.6 / peak, per="step"),
+        sync_bn_ranks=8,
+        precision="float32",
+    )
+
+
+def resnet50_100ep() -> SelfSupRecipe:
+    """ResNet-50, 2x224 px, batch 4096, 100 epochs of ImageNet-1k.
+
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_100ep --data DIR
+    Expect:  linear top-1 64.4 % (VISSL's; not run here)
+    Cost:    not published
+    """
+    return _vissl(100)
+
+
+def resnet50_200ep() -> SelfSupRecipe:
+    """ResNet-50, 2x224 px, batch 4096, 200 epochs of ImageNet-1k.
+
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_200ep --data DIR
+    Expect:  linear top-1 66.61 % (VISSL's; not run here)
+    Cost:    not published
+    """
+    return _vissl(200)
+
+
+def resnet50_400ep() -> SelfSupRecipe:
+    """ResNet-50, 2x224 px, batch 4096, 400 epochs of ImageNet-1k.
+
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_400ep --data DIR
+    Expect:  linear top-1 67.71 % (VISSL's; not run here)
+    Cost:    not published
+    """
+    return _vissl(400)
+
+
+def resnet50_800ep() -> SelfSupRecipe:
+    """ResNet-50, 2x224 px, batch 4096, 800 epochs of ImageNet-1k.
+
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_800ep --data DIR
+    Expect:  linear top-1 69.68 % (VISSL's; not run here)
+    Cost:    not published
+    """
+    return _vissl(800)
+
+
+def resnet50_1000ep() -> SelfSupRecipe:
+    """ResNet-50, 2x224 px, batch 4096, 1000 epochs of ImageNet-1k.
+
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_1000ep --data DIR
+    Expect:  linear top-1 68.8 % (VISSL's; not run here)
+    Cost:    not published
+    """
+    return _vissl(1000)
+
+
+def fashion_mnist() -> SelfSupRecipe:
+    """SwAV's small recipe on Fashion-MNIST, with SimCLR's loss: all else is equal.
+
+    Run:     eyespot train simclr/fashion_mnist --data /usr/share/datasets/fashion-mnist --out DIR
+    Expect:  see docs/results/swav.md
+    Cost:    see docs/results/swav.md
+    """
+    return replace(FASHION, method=SimCLR(hidden_dims=(256,), out_dim=64, head_norm=True))
+
+
+def scenes() -> SelfSupRecipe:
+    """SwAV's small recipe on rendered scenes, with SimCLR's loss: all else is equal.
+
+    Run:     eyespot train simclr/scenes --data scenes --out DIR
+    Expect:  see docs/results/swav.md
+    Cost:    see docs/results/swav.md
+    """
+    return replace(SCENES, method=SimCLR(hidden_dims=(256,), out_dim=64, head_norm=True))
+
+
+def smoke() -> SelfSupRecipe:
+    """A few CPU steps: checks the wiring, says nothing about accuracy.
+
+    Run:     eyespot train simclr/smoke --data scenes:count=64,val_count=32,size=48 --out DIR
+    Expect:  to end
+    Cost:    seconds
+    """
+    return replace(SMOKE, method=SimCLR(hidden_dims=(32,), out_dim=16))
+
+
+RECIPES: dict[str, Callable[[], SelfSupRecipe]] = {
+    make.__name__: make
+    for make in (
+        resnet50_100ep,
+        resnet50_200ep,
+        resnet50_400ep,
+        resnet50_800ep,
+        resnet50_1000ep,
+        fashion_mnist,
+        scenes,
+        smoke,
+    )
+}
