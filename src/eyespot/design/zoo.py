@@ -159,6 +159,14 @@ def _cifar_regnety() -> AnyNetSpec:
     )  # fmt: skip
 
 
+def _mnist_regnety() -> AnyNetSpec:
+    """Four strides for 28 px, and fast on a CPU: for examples."""
+    return AnyNetSpec(
+        (1, 2, 2), (32, 64, 192), (2,) * 3, (1.0,) * 3, (16,) * 3, stem_width=24, se_ratio=0.25,
+        num_classes=10, image_size=28, test_size=28,
+    )  # fmt: skip
+
+
 def _efficientnet(size: str) -> EffNetSpec:
     stem, depths, widths, head, train, test = _EFFICIENTNET[size]
     return EffNetSpec(
@@ -217,6 +225,7 @@ def _zoo_entries() -> list[Entry]:
             )
         )
     entries.append(Entry("CIFAR-RegNetY-125MF", "pycls", _cifar_regnety))
+    entries.append(Entry("MNIST-RegNetY-2MF", "eyespot", _mnist_regnety))
     return entries
 
 

@@ -20,12 +20,12 @@ FASHION_TWO = (Crops(2, 28, (0.25, 1.0), _GREY),)
 
 FASHION = SelfSupRecipe(
     method=SwAV(),
-    model="RegNetY-200MF",
+    model="MNIST-RegNetY-2MF",
     crops=(*FASHION_TWO, Crops(2, 16, (0.1, 0.4), _GREY)),
     epochs=10,
     batch_size=128,
-    optimizer=OptimizerSettings("sgd", lr=0.1, weight_decay=1e-4, nesterov=False),
-    schedule=Schedule("swav", warmup_epochs=0.2, warmup_start=0.1, final=0.001, per="step"),
+    optimizer=OptimizerSettings("adamw", lr=2e-3, weight_decay=0.05),
+    schedule=Schedule("swav", warmup_epochs=0.1, warmup_start=0.1, final=0.001, per="step"),
     probe=Probe(images=4000, resize_px=28, size_px=28),
     mean=(0.286, 0.286, 0.286),
     std=(0.353, 0.353, 0.353),
@@ -40,7 +40,7 @@ SCENES = SelfSupRecipe(
     crops=(*SCENES_TWO, Crops(2, 32, (0.1, 0.3), _COLOUR)),
     epochs=10,
     batch_size=128,
-    optimizer=OptimizerSettings("sgd", lr=0.1, weight_decay=1e-4, nesterov=False),
+    optimizer=OptimizerSettings("adamw", lr=2e-3, weight_decay=0.05),
     schedule=Schedule("swav", warmup_epochs=0.5, warmup_start=0.1, final=0.001, per="step"),
     probe=Probe(images=1000, resize_px=64, size_px=64),
 )
@@ -50,7 +50,7 @@ SMOKE_TWO = (Crops(2, 32, (0.3, 1.0), _COLOUR),)
 
 SMOKE = SelfSupRecipe(
     method=SwAV(),
-    model="RegNetY-200MF",
+    model="MNIST-RegNetY-2MF",
     crops=(*SMOKE_TWO, Crops(2, 16, (0.1, 0.3), _COLOUR)),
     epochs=2,
     batch_size=16,
