@@ -28,8 +28,10 @@ from torch.distributed.checkpoint.hf_storage import (
 )
 from torch.distributed.checkpoint.state_dict_loader import load as load_sharded
 from torch.distributed.checkpoint.state_dict_saver import async_save as save_sharded_later
+from torch.distributed.checkpoint.state_dict_saver import save as save_sharded
 
 FORMAT = "eyespot-checkpoint/1"
+_FILE_BYTES = 1 << 30  # of all ranks' shards together
 _PREFIX, _PARTIAL, _STATE = "step_", ".partial", "state"
 
 
@@ -124,14 +126,30 @@ class CheckpointFolder:
                 save_file(copies, partial / "weights.safetensors", metadata)
         _barrier(self.group)
         state = {key: value.detach() for key, value in tensors.items()}
-        writer = HuggingFaceStorageWriter(str(partial / _STATE), save_distributed=True)
+        writer = HuggingFaceStorageWriter(
+            str(partial / _STATE), _files_of(state), save_distributed=True
+        )
         _expect_single_process()
+        if not self.background:
+            self._write_now(state, writer, partial, name)
+            return
         handle = save_sharded_later(state, storage_writer=writer, process_group=self.group)
         writing = handle if isinstance(handle, Future) else handle.upload_completion
         self._finishing = threading.Thread(target=self._finish, args=(writing, partial, name))
         self._finishing.start()
-        if not self.background:
-            self.wait()
+
+    def _write_now(
+        self, state: dict[str, Tensor], writer: HuggingFaceStorageWriter, partial: Path, name: str
+    ) -> None:
+        """Write without a copy in memory, which a model of billions may not have room for."""
+        done: Future[Any] = Future()
+        try:
+            done.set_result(save_sharded(state, storage_writer=writer, process_group=self.group))
+        except BaseException as error:  # noqa: BLE001 - as in _finish
+            done.set_exception(error)
+        self._finish(done, partial, name)
+        _barrier(self.group)
+        self.wait()
 
     def _finish(self, writing: "Future[Any]", partial: Path, name: str) -> None:
         try:
@@ -278,6 +296,24 @@ def stored_names(checkpoint: Checkpoint) -> set[str]:
 def _expect_single_process() -> None:
     """Silence torch's remark that a run on one process is not distributed."""
     warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+
+
+class _Files(dict[str, int]):
+    """The number of each tensor's file; the first for tensors that only other ranks have."""
+
+    def __missing__(self, name: str) -> int:
+        return 1
+
+
+def _files_of(state: Mapping[str, Tensor]) -> _Files:
+    """Number the files that tensors go to: a file is put together in memory, so none is large."""
+    files, number, size = _Files(), 1, 0
+    for name, tensor in state.items():
+        size += tensor.numel() * tensor.element_size()
+        if size > _FILE_BYTES:
+            number, size = number + 1, tensor.numel() * tensor.element_size()
+        files[name] = number
+    return files
 
 
 def _score(path: Path) -> float | None:
