@@ -1,0 +1,150 @@
+"""One training step of SEER's RG-256GF, 1.4 billion parameters with its head, on two CPU processes.
+
+The network is built on the meta device and sharded, so that neither process ever holds all of it;
+one SwAV step with LARC is taken on real numbers, the state is saved, loaded into a second pair of
+shards, and compared.
+
+Run: python -m benchmarks.seer_scale OUT [model] [crop px]
+Needs 24 GB of memory and 12 GB of disk for the whole network; `model` may be a smaller one.
+"""
+
+import json
+import multiprocessing
+import resource
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.distributed as torch_dist
+
+from eyespot import dist
+from eyespot.design.by_name import to_spec
+from eyespot.models.speed import SpeedSettings
+from eyespot.recipes import get_recipe
+from eyespot.tasks.methods import swav
+from eyespot.tasks.methods.training import Sizes, Training
+from eyespot.tasks.optimization import make_optimizer
+from eyespot.tasks.pretrain_networks import Build, build_network
+from eyespot.tasks.run import Place
+from eyespot.train.checkpoint import CheckpointFolder, load
+from eyespot.train.job import Job, state_tensors
+
+RANKS = 2
+
+
+def resident_gb() -> float:
+    """Memory of this process now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e9
+
+
+class Peak(threading.Thread):
+    """Looks at this process's memory twenty times a second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most, self.done = 0.0, False
+
+    def run(self) -> None:
+        while not self.done:
+            self.most = max(self.most, resident_gb())
+            time.sleep(0.05)
+
+
+def one_rank(rank: int, out: str, model: str, crop: int) -> None:
+    """Build, step, save, load; rank 0 prints."""
+    torch.set_num_threads(1)
+    torch_dist.init_process_group(
+        "gloo", init_method=f"file://{out}/store", rank=rank, world_size=RANKS
+    )
+    peak = Peak()
+    peak.start()
+    report: dict[str, float] = {}
+    recipe = get_recipe("seer/rg_256gf")
+    method = replace(recipe.method, freeze_steps=0)
+    spec = replace(to_spec(model), num_classes=0, image_size=crop)
+    speed = SpeedSettings(dtype=torch.bfloat16)
+    place = Place(torch.device("cpu"), "fsdp", 0, torch_dist.new_group(backend="gloo"))
+    build = Build(
+        spec, lambda width: swav.make_head(method, width), "sizes", True, 0, True, speed, 1
+    )
+
+    began = time.perf_counter()
+    network = build_network(build, place)
+    report["build_seconds"] = time.perf_counter() - began
+    report["parameters"] = sum(p.numel() for p in network.parameters())
+    report["held_parameters"] = sum(p.to_local().numel() for p in network.parameters())
+    report["after_build_gb"] = resident_gb()
+
+    optimizer = make_optimizer(network, recipe.optimizer, 8192)
+    sizes = Sizes(2, 8192, 2 * RANKS, 1, 1000, 1000, 1, place.device)
+    training = Training(method, sizes, network, network, optimizer, speed, 0.0, lambda: iter(()))
+    job = Job({"model": network}, {"optimizer": optimizer}, place.device)
+    generator = torch.Generator().manual_seed(rank)
+    views = [torch.randn(2, 2, 3, crop, crop, generator=generator)]
+    before = network.head.prototypes[0].weight.to_local().clone()
+    began = time.perf_counter()
+    values = swav.step(training, job, views, torch.arange(2))
+    report["step_seconds"] = time.perf_counter() - began
+    report["after_step_gb"] = resident_gb()
+    report |= {name: value.item() for name, value in values.items()}
+    moved = (network.head.prototypes[0].weight.to_local() - before).abs().max()
+    report["prototypes_moved"] = moved.item()
+
+    began = time.perf_counter()
+    folder = CheckpointFolder(Path(out) / "checkpoints", background=False, group=place.group)
+    tensors = state_tensors(job)
+    folder.save(1, tensors, {})
+    report["save_seconds"] = time.perf_counter() - began
+    sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
+    for tensor in tensors.values():
+        _local(tensor).zero_()
+    began = time.perf_counter()
+    newest, _ = folder.newest()
+    load(newest, tensors, group=place.group)
+    report["load_seconds"] = time.perf_counter() - began
+    assert sums == {name: _checksum(tensor) for name, tensor in tensors.items()}
+    peak.done = True
+    most = torch.tensor([peak.most])
+    report["peak_gb_of_all"] = dist.all_reduce_sum(most).item()
+    report["peak_gb"] = peak.most
+    if rank == 0:
+        (Path(out) / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+        print(json.dumps(report, indent=1))
+    torch_dist.barrier()
+    torch_dist.destroy_process_group()
+
+
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def _checksum(tensor: torch.Tensor) -> tuple[float, float]:
+    """Sum and one weighted value of what this process holds, without a copy."""
+    flat = _local(tensor).detach().flatten()
+    if not len(flat):
+        return 0.0, 0.0
+    return flat.sum(dtype=torch.float64).item(), flat[len(flat) // 3].item()
+
+
+def main(out: Path, model: str = "rg_256gf", crop: int = 64) -> None:
+    """Start the processes and wait for them."""
+    out.mkdir(parents=True, exist_ok=False)
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=one_rank, args=(rank, str(out), model, crop))
+        for rank in range(RANKS)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:3], *map(int, sys.argv[3:4]))
