@@ -15,8 +15,8 @@ _DETERMINERS = """
 """
 _PREPOSITIONS = """
     in on at of with without by near to from behind under underneath below beneath over above
-    between next beside besides against along across around inside outside through toward towards for
-    off up down into onto like as after before beyond within opposite
+    between next beside besides against along across around inside outside through toward towards
+    for off up down into onto like as after before beyond within opposite
 """
 _CONNECTING = """
     that which who whose whom where and or but while
@@ -26,8 +26,8 @@ _CONNECTING = """
 _NOUNS_IN_ING = """
     building ceiling ring string king wing thing something anything painting drawing railing awning
     spring earring pudding icing lightning dressing topping clothing crossing wedding evening
-    morning sling swing sibling duckling dumpling frosting piping opening landing stuffing dining living
-    sleeping parking serving wrapping bedding flooring
+    morning sling swing sibling duckling dumpling frosting piping opening landing stuffing dining
+    living sleeping parking serving wrapping bedding flooring
 """
 _NO_MEANING = frozenset(_DETERMINERS.split())
 _ENDINGS = frozenset((_PREPOSITIONS + _CONNECTING).split())

@@ -27,7 +27,6 @@ __all__ = [
 KS: tuple[int | None, ...] = (1, 5, 10, None)
 
 
-
 class PhraseTruth(NamedTuple):
     """What a phrase's prediction is compared with."""
 
