@@ -1,10 +1,12 @@
 """The `eyespot` command: finds the command's file, runs it, and turns mistakes into one line.
 
 A command is a file of this folder with a typed function of the same name, whose signature and
-docstring become its options and help; a file with `COMMANDS` is a group of such functions.
+docstring become its options and help; a file with `COMMANDS` is a group of such functions, and
+one with `main` reads its arguments itself.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +22,9 @@ SUMMARIES = {
     "calibrate": "measure this device, to predict run times on it",
     "plan": "predict memory, speed and cost of a training run",
     "sweep": "run a population of networks or settings, on one machine or many",
+    "train": "train a recipe of any task; go on after any interruption",
+    "eval": "measure a training run",
+    "replay": "take the step again at which a loss was not finite",
     "report": "what sweeps found, as one HTML file",
 }
 
@@ -35,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     try:
         _run(args[0], args[1:])
+    except BrokenPipeError:  # whoever read our lines has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:
         print(f"eyespot {args[0]}: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -46,6 +53,9 @@ def _run(name: str, args: list[str]) -> None:
     if name not in SUMMARIES:
         raise ValueError(unknown_name("command", name, SUMMARIES))
     module = importlib.import_module(f"eyespot.cli.{name}")
+    if hasattr(module, "main"):
+        module.main(args)
+        return
     import tyro
 
     prog = f"eyespot {name}"
