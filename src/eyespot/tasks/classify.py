@@ -172,6 +172,11 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
         evaluate=partial(evaluate, training),
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
         best="model" if average is None else "average",
+        notes=(
+            f"train on {train.description}; evaluate on {val.description}",
+            f"{recipe.model}, {num_classes} classes, on {place.device} in {describe(speed)}"
+            + (" (as measured fastest)" if recipe.precision == recipe.compile == "auto" else ""),
+        ),
     )
 
 

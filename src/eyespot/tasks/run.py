@@ -91,6 +91,7 @@ class Prepared(NamedTuple):
         evaluate: Metrics of the job as it is.
         batch_facts: What names a batch in a capture.
         best: Which of the job's modules is the result: the average if there is one.
+        notes: Sentences for whoever watches: what is trained on what, and with which settings.
     """
 
     job: Job
@@ -100,6 +101,7 @@ class Prepared(NamedTuple):
     evaluate: Callable[[Job], Mapping[str, float]] | None
     batch_facts: Callable[[Any], Any] | None
     best: str
+    notes: tuple[str, ...] = ()
 
 
 def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
@@ -120,6 +122,8 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
         prepared = prepare(recipe, run, place)
         if dist.rank() == 0:
             _claim(run, recipe, name, place)
+            for note in prepared.notes:
+                print(note, file=sys.stderr, flush=True)
         dist.barrier()
         torch.manual_seed(_seed_of_rank(recipe.seed))
         outcome = loop.run(
