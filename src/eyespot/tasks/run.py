@@ -92,6 +92,7 @@ class Prepared(NamedTuple):
         batch_facts: What names a batch in a capture.
         best: Which of the job's modules is the result: the average if there is one.
         advise: Sentences on a window's metrics, for a run that is not well.
+        notes: Sentences for whoever watches: what is trained on what, and with which settings.
     """
 
     job: Job
@@ -102,6 +103,7 @@ class Prepared(NamedTuple):
     batch_facts: Callable[[Any], Any] | None
     best: str
     advise: Callable[[int, Mapping[str, float]], list[str]] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
@@ -122,6 +124,8 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
         prepared = prepare(recipe, run, place)
         if dist.rank() == 0:
             _claim(run, recipe, name, place)
+            for note in prepared.notes:
+                print(note, file=sys.stderr, flush=True)
         dist.barrier()
         torch.manual_seed(_seed_of_rank(recipe.seed))
         outcome = loop.run(

@@ -191,6 +191,7 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
         best="model",
         advise=partial(_advise, recipe, sizes),
+        notes=_notes(recipe, sizes, data, labelled),
     )
 
 
@@ -368,6 +369,19 @@ def _target(build: Build, training: Training, place: Place) -> nn.Module:
     if isinstance(training.method, BYOL):
         build = replace(build, make_head=partial(byol.make_target_head, training.method))
     return build_target(build, place, training.network)
+
+
+def _notes(
+    recipe: SelfSupRecipe, sizes: Sizes, data: Opened, labelled: Opened | None
+) -> tuple[str, ...]:
+    views = " + ".join(f"{kind.count}x{kind.size_px}" for kind in recipe.crops)
+    looks = labelled.description if labelled else "nothing, for want of labelled images"
+    return (
+        f"{recipe.method.name}: {recipe.model}, {views} px, {sizes.total_steps:,} steps of "
+        f"{recipe.batch_size} images",
+        f"trains on {data.description}",
+        f"looks at its features with {looks}",
+    )
 
 
 def _advise(
