@@ -49,6 +49,7 @@ class Peak(threading.Thread):
         self.most, self.done = 0.0, False
 
     def run(self) -> None:
+        """Look until told to stop."""
         while not self.done:
             self.most = max(self.most, resident_gb())
             time.sleep(0.05)

@@ -301,9 +301,9 @@ def test_a_run_begins_with_an_earlier_ones_weights_head_and_all(tmp_path):
         second = replace(recipe, start_from=str(weights), start_head=head, seed=9)
         network = prepared_network(second, tmp_path)
         for key, value in network.state_dict().items():
-            same = head or key.startswith("backbone.")
-            if "num_batches" not in key and ("running" not in key or same):
-                assert torch.equal(value, trained[key]) == (same or value.std() == 0), key
+            if "num_batches" not in key:
+                same = head or key.startswith("backbone.")
+                assert torch.equal(value, trained[key]) == same, key
     backbone = create_model(recipe.model, num_classes=0)
     load_weights(backbone, weights)
     assert torch.equal(backbone.s1.b1.f.a.weight, trained["backbone.s1.b1.f.a.weight"])
@@ -326,13 +326,13 @@ def prepared_network(recipe, tmp_path):
     ("changes", "sentence"),
     [
         ({"method": SwAV(**SMALL, prototypes=(1000,))}, "got 16 images at a time and a queue of 0"),
-        ({"method": SwAV(**SMALL, prototypes=(20,), queue=40)}, "whole batches of 16, got 40; 48"),
+        ({"method": SwAV(**SMALL, prototypes=(20,), queue=40)}, "whole batches of 16, got 40; 32"),
         ({"method": SwAV(**SMALL, prototypes=(20,), queue=8)}, "whole batches of 16, got 8; 16"),
         ({"method": SwAV(**SMALL, prototypes=(20,), epsilon=0.0)}, "got 0.0, 0.1 and 3"),
         ({"method": SwAV(**SMALL, prototypes=())}, "got prototypes ()"),
         ({"crops": (Crops(1, 28, (0.3, 1.0)),)}, "got 1 views and coded_views 2; add crops"),
         ({"crops": (Crops(2, 0, (0.3, 1.0)),)}, "got 2 of 0 px"),
-        ({"crops": TWO, "method": replace(METHODS["moco"], queue=40)}, "of 16, got 40; 32|48"),
+        ({"crops": TWO, "method": replace(METHODS["moco"], queue=40)}, "of 16, got 40; 32"),
         ({"method": METHODS["moco"]}, "need 2 views of an image for MoCo, got 4"),
         ({"method": METHODS["byol"]}, "need 2 views of an image for BYOL, got 4"),
         ({"method": METHODS["deepcluster"], "epochs": 1}, "need more than one epoch"),

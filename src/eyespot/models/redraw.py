@@ -33,7 +33,7 @@ def redraw_(model: nn.Module, spec: Spec, *, seed: int) -> None:
         spec: Of the backbone inside it.
         seed: Of the draws.
     """
-    with torch.random.fork_rng([]), _WholeDraws():
+    with torch.random.fork_rng([]), _WholeDraws():  # type: ignore[no-untyped-call]
         torch.manual_seed(seed)
         for module in model.modules():
             drawn_below = isinstance(module, nn.Conv2d) and module.bias is None
@@ -45,7 +45,7 @@ def redraw_(model: nn.Module, spec: Spec, *, seed: int) -> None:
                 init_weights_(module, spec)
 
 
-class _WholeDraws(TorchDispatchMode):
+class _WholeDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Makes in-place draws on the CPU in the tensor's whole shape, then keeps the part it holds."""
 
     def __torch_dispatch__(

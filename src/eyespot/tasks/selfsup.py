@@ -161,6 +161,7 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
     """
     data = open_unlabelled(run.data)
     sizes = sizes_of(recipe, len(data.samples), place.device)
+    _rate(recipe, sizes, 0)  # refuse now what cannot be
     labelled = open_labelled(run.data, run.val)
     pictures = _pictures(recipe, run, place, data)
     build = _build(recipe, place)
@@ -208,11 +209,7 @@ def train_step(
     Returns:
         The loss, the gradient's norm, the learning rate, and the method's measures of health.
     """
-    sizes = training.sizes
-    epochs = sizes.total_steps / sizes.steps_per_epoch
-    per_epoch = sizes.steps_per_epoch
-    factor = rate_factor(recipe.schedule, job.step, steps_per_epoch=per_epoch, epochs=epochs)
-    set_rates_(training.optimizer, rates, factor)
+    set_rates_(training.optimizer, rates, _rate(recipe, training.sizes, job.step))
     views = [_laid_out(of_size, training.speed) for of_size in pictures.to_views(batch, job.device)]
     values: dict[str, Tensor] = _METHODS[type(recipe.method)].step(
         training, job, views, batch.indices
@@ -221,6 +218,12 @@ def train_step(
         share_statistics_(training.network)
     rate = torch.tensor(training.optimizer.param_groups[0]["lr"], device=job.device)
     return {**values, "lr": rate}
+
+
+def _rate(recipe: SelfSupRecipe, sizes: Sizes, step: int) -> float:
+    """The learning rate's factor at a step."""
+    epochs = sizes.total_steps / sizes.steps_per_epoch
+    return rate_factor(recipe.schedule, step, steps_per_epoch=sizes.steps_per_epoch, epochs=epochs)
 
 
 def _laid_out(views: Tensor, speed: SpeedSettings) -> Tensor:
@@ -349,9 +352,10 @@ def _training(
 
 def _build(recipe: SelfSupRecipe, place: Place) -> Build:
     largest = max(kind.size_px for kind in recipe.crops)
-    spec = replace(to_spec(recipe.model), num_classes=0, image_size=largest)
-    if recipe.passes == "padded" and isinstance(spec, ViTSpec):
+    known = to_spec(recipe.model)
+    if recipe.passes == "padded" and isinstance(known, ViTSpec):
         raise RecipeError('need a convolutional model for passes "padded", got a ViT')
+    spec = replace(known, num_classes=0, image_size=largest)
     return Build(
         spec,
         partial(_METHODS[type(recipe.method)].make_head, recipe.method),

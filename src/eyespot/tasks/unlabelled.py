@@ -124,7 +124,7 @@ class Pictures(NamedTuple):
             for of_size in batch.images
         ]
 
-    def _loader(self, start: int, stop: int, quarantine: Quarantine | None) -> Loader:
+    def _loader(self, start: int, stop: int, quarantine: Quarantine | None) -> Loader[Batch]:
         return Loader(
             self.examples,
             self.order,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from eyespot.models.multicrop_net import MultiCropNet
 from eyespot.models.speed import SpeedSettings, autocast
 
-Views = list[Float[Tensor, "_ b 3 _ _"]]
+Views = list[Float[Tensor, "_ _ 3 _ _"]]
 """For each size its views of the same B samples, normalised, on the device."""
 
 
