@@ -30,7 +30,7 @@ TWO = (Crops(2, 28, (0.3, 1.0)),)
 SMALL = {"hidden_dims": (32,), "out_dim": 16}
 METHODS = {
     "swav": SwAV(**SMALL, prototypes=(20, 12), queue=48, queue_epoch=1, freeze_steps=2),
-    "vissl": SwAV(**SMALL, prototypes=(20,), normalize="after", sinkhorn="vissl", hard_steps=3),
+    "after": SwAV(**SMALL, prototypes=(20,), normalize="after", sinkhorn="log", hard_steps=3),
     "simclr": SimCLR(**SMALL),
     "moco": MoCo(**SMALL, queue=64, momentum=0.9),
     "byol": BYOL(hidden_dim=32, out_dim=16, momentum=0.9),

@@ -253,7 +253,7 @@ def served(recipe, source, out, **changes):
 
 
 def test_one_pass_over_shards_serves_each_sample_once_whatever_the_workers(tmp_path, shards):
-    recipe = make("vissl", tmp_path, epochs=1, window=32)
+    recipe = make("after", tmp_path, epochs=1, window=32)
     steps = served(recipe, shards, tmp_path / "one")
     assert len(steps) == 6
     assert sorted(index for step in steps for index in step) == list(range(96))
@@ -263,7 +263,7 @@ def test_one_pass_over_shards_serves_each_sample_once_whatever_the_workers(tmp_p
 
 
 def test_a_list_of_shards_that_shrank_is_refused(tmp_path, shards):
-    recipe = make("vissl", tmp_path, epochs=2, window=32)
+    recipe = make("after", tmp_path, epochs=2, window=32)
     with pytest.raises(KeyboardInterrupt):
         stop_after(3, recipe, shards, tmp_path / "run")
     (shards / sorted(path.name for path in shards.glob("*.tar"))[-1]).unlink()
@@ -293,7 +293,7 @@ def test_labels_are_never_looked_at(tmp_path):
 
 
 def test_a_run_begins_with_an_earlier_ones_weights_head_and_all(tmp_path):
-    recipe = make("vissl", tmp_path, epochs=1)
+    recipe = make("after", tmp_path, epochs=1)
     running.train(recipe, Run(str(FASHION), tmp_path / "first", workers=0))
     weights = tmp_path / "first/weights.safetensors"
     trained = load_file(weights)
@@ -345,7 +345,7 @@ def prepared_network(recipe, tmp_path):
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(changes, sentence, tmp_path):
-    recipe = replace(make("vissl", tmp_path), **changes)
+    recipe = replace(make("after", tmp_path), **changes)
     with pytest.raises(RecipeError, match=sentence.replace("(", r"\(").replace(")", r"\)")):
         running.train(recipe, Run(str(FASHION), tmp_path / "run", workers=0))
     assert not (tmp_path / "run").exists()

@@ -125,7 +125,7 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
         embedded.append(kept)
         losses = [
             F.cross_entropy(
-                of_set.float() / settings.temperature, of_samples.repeat(training.sizes.num_views)
+                of_set / settings.temperature, of_samples.repeat(training.sizes.num_views)
             )
             for of_set, of_samples in zip(scores, clusters, strict=True)
         ]
