@@ -79,6 +79,7 @@ def test_weights_are_drawn_as_build_draws_them(name):
 def test_the_callers_random_numbers_go_on():
     torch.manual_seed(3)
     expected = torch.rand(2)
+    layer = nn.Linear(4, 4)
     torch.manual_seed(3)
-    redraw_(nn.Linear(4, 4), SPECS["vit"], seed=0)
+    redraw_(layer, SPECS["vit"], seed=0)
     assert torch.equal(torch.rand(2), expected)

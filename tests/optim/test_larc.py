@@ -266,3 +266,28 @@ def test_a_tensor_cut_on_two_axes_has_one_norm_and_unsummed_gradients_are_refuse
 def test_negative_numbers_are_refused_with_their_values():
     with pytest.raises(ValueError, match=r"got lr=-1\.0, momentum=0\.9"):
         LARC([nn.Parameter(torch.ones(1))], lr=-1.0)
+
+
+def test_groups_that_do_not_adapt_are_plain_sgd_with_decay():
+    """BYOL's norms and biases, beside tensors that LARC scales."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw():
+        return torch.randn(5, generator=generator, dtype=torch.float64)
+
+    values, grads = [draw() for _ in range(3)], [draw() for _ in range(3)]
+    params = [torch.nn.Parameter(value.clone()) for value in values]
+    groups = [
+        {"params": params[:1]},
+        {"params": params[1:2], "adapt": False},
+        {"params": params[2:], "adapt": False, "weight_decay": 0.0},
+    ]
+    optimizer = LARC(groups, lr=0.5, weight_decay=0.1, momentum=0.0)
+    for p, grad in zip(params, grads, strict=True):
+        p.grad = grad.clone()
+    optimizer.step()
+    size, norm = values[0].norm(), grads[0].norm()
+    rate = 1e-3 * size / (norm + 0.1 * size + 1e-8)
+    assert_close(params[0].data, values[0] - 0.5 * rate * (grads[0] + 0.1 * values[0]))
+    assert_close(params[1].data, values[1] - 0.5 * (grads[1] + 0.1 * values[1]))
+    assert_close(params[2].data, values[2] - 0.5 * grads[2])

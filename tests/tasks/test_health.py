@@ -79,7 +79,7 @@ def test_a_healthy_run_hears_nothing():
     [
         ({"loss": 8.0}, "loss is 8.000, that of a network that knows nothing (8.006)"),
         ({"greatest_score": 3.2}, "scores reach 3.20 where cosines end at 1"),
-        ({"queue_drift": 0.7}, "70% of the queue falls on other prototypes"),
+        ({"queue_drift": 0.7}, "the queue is stale: 70% of it falls on other"),
         ({"likeness": 0.99}, "mean cosine of 0.99: they have collapsed"),
         ({"dimensions": 1.2}, "along 1.2 of 128 directions"),
         ({"code_entropy": 0.995}, "codes say nothing about the images"),

@@ -26,20 +26,24 @@ def blobs():
     return rows, which
 
 
-def cluster():
+def cluster(seed=3):
     rows, _ = blobs()
-    return spherical_k_means(rows, 4, iters=10, generator=torch.Generator().manual_seed(3))
+    return spherical_k_means(rows, 4, iters=10, generator=torch.Generator().manual_seed(seed))
 
 
 def test_clusters_are_found_and_their_centres_are_mean_directions():
     rows, which = blobs()
-    centres, clusters = cluster()
-    assert clusters[7] == -100
     seen = [i for i in range(41) if i != 7]
-    for k in range(4):
-        members = [i for i in seen if clusters[i] == k]
-        assert len({int(which[i]) for i in members}) == 1
-        assert_close(centres[k], F.normalize(rows[members].sum(0), dim=0))
+    found = 0
+    for seed in range(6):  # some starts have two centres in one blob, and stay there
+        centres, clusters = cluster(seed)
+        assert clusters[7] == -100
+        assert torch.equal(clusters[seen], (rows[seen] @ centres.t()).argmax(1))
+        for k in range(4):
+            members = [i for i in seen if clusters[i] == k]
+            assert_close(centres[k], F.normalize(rows[members].sum(0), dim=0))
+        found += len({(int(which[i]), int(clusters[i])) for i in seen}) == 4
+    assert found >= 1
 
 
 def test_clusters_do_not_depend_on_the_ranks():

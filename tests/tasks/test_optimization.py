@@ -1,5 +1,7 @@
 """Schedules against pycls' check values, groups against Early Convolutions' rule."""
 
+import math
+
 import pytest
 import torch
 
@@ -79,3 +81,37 @@ def test_rates_reach_every_group(name):
 def test_a_rate_of_zero_is_refused():
     with pytest.raises(RecipeError, match=r"need lr above 0 .* got lr=0"):
         make_optimizer(torch.nn.Linear(3, 2), OptimizerSettings(lr=0.0), 64)
+
+
+def test_swavs_and_vissls_shapes_are_their_rates_over_the_peak():
+    """The reference's values: 4 epochs of 10 steps, one of warmup."""
+    swav = Schedule("swav", warmup_epochs=1, warmup_start=0.3 / 4.8, final=0.001, per="step")
+    vissl = Schedule("vissl", warmup_epochs=1, warmup_start=0.6 / 4.8, final=0.001, per="step")
+    for step in range(40):
+        if step < 10:
+            own = 0.3 + (4.8 - 0.3) * step / 9
+        else:
+            own = 0.0048 + (4.8 - 0.0048) * (1 + math.cos(math.pi * (step - 10) / 30)) / 2
+        assert 4.8 * rate_factor(swav, step, steps_per_epoch=10, epochs=4) == pytest.approx(own)
+        whole = 0.0048 + (4.8 - 0.0048) * (1 + math.cos(math.pi * step / 40)) / 2
+        theirs = 0.6 + (4.8 - 0.6) * step / 10 if step < 10 else whole
+        assert 4.8 * rate_factor(vissl, step, steps_per_epoch=10, epochs=4) == pytest.approx(theirs)
+    with pytest.raises(RecipeError, match='need per "step"'):
+        rate_factor(Schedule("swav"), 0, steps_per_epoch=10, epochs=4)
+
+
+def test_a_run_may_end_inside_an_epoch():
+    """13 steps with 5 an epoch: the last step's rate is next to none."""
+    schedule = Schedule("swav", warmup_epochs=0, per="step")
+    rates = [rate_factor(schedule, i, steps_per_epoch=5, epochs=13 / 5) for i in range(13)]
+    assert rates[-1] == pytest.approx((1 + math.cos(math.pi * 12 / 13)) / 2)
+
+
+def test_larc_adapts_norms_and_biases_unless_told_not_to():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    for adapt_all in (True, False):
+        settings = OptimizerSettings("larc", lr=1.0, adapt_all=adapt_all)
+        groups = make_optimizer(model, settings, 8).param_groups
+        assert {group["name"]: group["adapt"] for group in groups} == {
+            "main": True, "norm": adapt_all, "bias": adapt_all,
+        }  # fmt: skip

@@ -323,6 +323,8 @@ def init_vit_(model: ViT) -> None:
         nn.init.trunc_normal_(proj.weight, 0.0, math.sqrt(1.0 / fan_in))
     assert proj.bias is not None
     nn.init.zeros_(proj.bias)
+    if model.cls_token is not None:
+        nn.init.zeros_(model.cls_token)
     nn.init.normal_(model.pos_embed, 0.0, 0.02)
     for block in model.blocks:
         assert isinstance(block, Block)

@@ -101,8 +101,8 @@ def advice(
         )
     if means.get("queue_drift", 0.0) > _STALE:
         found.append(
-            f"{means['queue_drift']:.0%} of the queue falls on other prototypes than the batch: "
-            "the network outruns its queue. Take a shorter queue, start it later, or a lower rate"
+            f"the queue is stale: {means['queue_drift']:.0%} of it falls on other prototypes than "
+            "the batch, for the network outruns it. Take a shorter queue, start it later, or a lower rate"
         )
     if step < settled:
         return found
