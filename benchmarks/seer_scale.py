@@ -10,6 +10,7 @@ Needs 24 GB of memory and 12 GB of disk for the whole network; `model` may be a 
 
 import json
 import multiprocessing
+import os
 import resource
 import sys
 import threading
@@ -41,8 +42,14 @@ def resident_gb() -> float:
     return pages * resource.getpagesize() / 1e9
 
 
+def available_gb() -> float:
+    """Memory that the machine has left."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) / 1e6
+
+
 class Peak(threading.Thread):
-    """Looks at this process's memory twenty times a second."""
+    """Looks at this process's memory twenty times a second; ends it before the machine has none."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -52,6 +59,9 @@ class Peak(threading.Thread):
         """Look until told to stop."""
         while not self.done:
             self.most = max(self.most, resident_gb())
+            if available_gb() < 1:
+                print(f"stopped at {resident_gb():.1f} GB: the machine has less than 1 GB left")
+                os._exit(1)
             time.sleep(0.05)
 
 
@@ -79,6 +89,7 @@ def one_rank(rank: int, out: str, model: str, crop: int) -> None:
     report["parameters"] = sum(p.numel() for p in network.parameters())
     report["held_parameters"] = sum(p.to_local().numel() for p in network.parameters())
     report["after_build_gb"] = resident_gb()
+    report["peak_of_build_gb"] = peak.most
 
     optimizer = make_optimizer(network, recipe.optimizer, 8192)
     sizes = Sizes(2, 8192, 2 * RANKS, 1, 1000, 1000, 1, place.device)
@@ -91,6 +102,7 @@ def one_rank(rank: int, out: str, model: str, crop: int) -> None:
     values = swav.step(training, job, views, torch.arange(2))
     report["step_seconds"] = time.perf_counter() - began
     report["after_step_gb"] = resident_gb()
+    report["peak_of_step_gb"] = peak.most
     report |= {name: value.item() for name, value in values.items()}
     moved = (network.head.prototypes[0].weight.to_local() - before).abs().max()
     report["prototypes_moved"] = moved.item()
@@ -100,6 +112,7 @@ def one_rank(rank: int, out: str, model: str, crop: int) -> None:
     tensors = state_tensors(job)
     folder.save(1, tensors, {})
     report["save_seconds"] = time.perf_counter() - began
+    report["peak_of_save_gb"] = peak.most
     sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
     for tensor in tensors.values():
         _local(tensor).zero_()
