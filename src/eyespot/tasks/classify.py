@@ -31,6 +31,7 @@ from eyespot.models.build import create_model
 from eyespot.models.speed import (
     SpeedSettings,
     autocast,
+    describe,
     prepare_training,
     speed_defaults,
     to_layout,

@@ -122,8 +122,6 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
         prepared = prepare(recipe, run, place)
         if dist.rank() == 0:
             _claim(run, recipe, name, place)
-            for note in prepared.notes:
-                print(note, file=sys.stderr, flush=True)
         dist.barrier()
         torch.manual_seed(_seed_of_rank(recipe.seed))
         outcome = loop.run(
@@ -135,6 +133,7 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
             evaluate=prepared.evaluate,
             batch_facts=prepared.batch_facts,
             group=place.group,
+            notes=prepared.notes,
         )
         if outcome.finished:
             write_result(prepared, run.out / "weights.safetensors")
@@ -164,9 +163,9 @@ def evaluate(recipe: Any, run: Run, *, checkpoint: Path | None = None) -> Mappin
             if newest is None:
                 raise ValueError(f"need a checkpoint in {folder.folder}, got none {notes or ''}")
             checkpoint = newest.path
-        job = prepared.job
-        modules = Job(job.modules, {}, job.device)
-        load(read_facts(checkpoint), state_tensors(modules), group=place.group)
+        job, stored = prepared.job, read_facts(checkpoint)
+        load(stored, state_tensors(Job(job.modules, {}, job.device)), group=place.group)
+        job.step = stored.step
         return prepared.evaluate(job)
 
 
