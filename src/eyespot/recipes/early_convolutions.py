@@ -114,7 +114,7 @@ def settings_of(row: Row) -> OptimizerSettings:
 
 def _published(row: Row) -> Published:
     bound = row.name in MEMORY_BOUND
-    later = "" if row.after_21k is None else f"; {row.after_21k:g} after ImageNet-21k"
+    later = "" if row.after_21k is None else f"; {row.after_21k:.1f} after ImageNet-21k"
     notes = [_SMALLER_BATCH] if bound else []
     notes += [_RATES_36GF] if row.is_vit and "36GF" in row.name else []
     return Published(
