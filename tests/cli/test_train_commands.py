@@ -129,7 +129,7 @@ BAD_OPTIONS = {
     "--start-from nowhere.safetensors": "need a file of weights to begin with",
     "--pictures.policy AutoAugmnt": "Did you mean AutoAugment?",
     "--schedule.shape steps": 'need milestones for the schedule "steps", got none',
-    "--schedule.shape exponential": "need a final factor above 0",
+    "--schedule.shape exponential --schedule.final 0": "need a final factor above 0",
     "--mixup -1": "need mixup of 0 or more, got -1",
     "--cutmix nan": "need cutmix of 0 or more, got nan",
     "--label-smoothing 1": "need label_smoothing of 0 or more, below 1, got 1",

@@ -1,14 +1,14 @@
 """How easily networks train: Early Convolutions' grid of models, optimizers and schedules.
 
 Paper: Early Convolutions Help Transformers See Better (arXiv 2106.14881), section 4 and the
-appendix. Every run at 50, 100, 200 and 400 epochs (--epochs); from their errors
-`eyespot.sweep.optimizability` tells each model's stability to length and to the optimizer. For
-stability to rate and decay see `eyespot sweep lrwd-vit-adamw` and its siblings.
+appendix. Every run at 50, 100, 200 and 400 epochs (--epochs). `eyespot sweep optimizability/paper`
+runs them all, and random rates and decays; `eyespot report` tells each model's stability.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal
 
+from eyespot.design.optimizability import tuned_pair
 from eyespot.recipes import early_convolutions as early
 from eyespot.recipes.rows import Published, recipes_of
 from eyespot.tasks.classify import ClassifyRecipe
@@ -18,31 +18,12 @@ NUM_IMAGES = early.NUM_IMAGES
 """Images of an epoch."""
 
 
-class Row(NamedTuple):
-    """A model's rates and decays, tuned at 50 epochs and a batch of 2048.
-
-    Attributes:
-        name: As the paper prints it; a row of `early_convolutions`.
-        adamw: Learning rate and weight decay of AdamW.
-        sgd: Likewise of SGD.
-    """
-
-    name: str
-    adamw: tuple[float, float]
-    sgd: tuple[float, float]
-
-
-ROWS = (
-    Row("RegNetY-1GF", (3.8e-3, 0.1), (2.54, 2.4e-5)),
-    Row("RegNetY-4GF", (3.8e-3, 0.1), (2.54, 2.4e-5)),
-    Row("RegNetY-16GF", (3.8e-3, 0.1), (2.54, 2.4e-5)),
-    Row("ViT_P-1GF", (2.0e-3, 0.20), (1.9, 1.3e-5)),
-    Row("ViT_P-4GF", (2.0e-3, 0.20), (1.9, 1.3e-5)),
-    Row("ViT_P-18GF", (1.0e-3, 0.24), (1.1, 1.2e-5)),
-    Row("ViT_C-1GF", (2.5e-3, 0.19), (1.9, 1.3e-5)),
-    Row("ViT_C-4GF", (1.0e-3, 0.24), (1.3, 2.2e-5)),
-    Row("ViT_C-18GF", (1.0e-3, 0.24), (1.1, 2.7e-5)),
+MODELS = (
+    *("RegNetY-1GF", "RegNetY-4GF", "RegNetY-16GF"),
+    *("ViT_P-1GF", "ViT_P-4GF", "ViT_P-18GF"),
+    *("ViT_C-1GF", "ViT_C-4GF", "ViT_C-18GF"),
 )
+"""As the paper prints them; rows of `early_convolutions`."""
 
 # Top-1 error in percent that the paper prints of these runs, by epochs.
 _PRINTED = {
@@ -54,19 +35,15 @@ _PRINTED = {
 }
 
 
-def _published(row: Row, optimizer: str) -> Published:
-    published = next(other for other in early.ROWS if other.name == row.name)
-    if optimizer == "adamw":
-        lr, decay = row.adamw
-        settings = OptimizerSettings("adamw", lr=lr, lr_batch=early.BATCH, weight_decay=decay)
-    else:
-        lr, decay = row.sgd
-        settings = OptimizerSettings("sgd", lr=lr, lr_batch=early.BATCH, weight_decay=decay)
-    printed = _PRINTED.get((row.name, optimizer), {})
+def _published(name: str, optimizer: Literal["adamw", "sgd"]) -> Published:
+    published = next(row for row in early.ROWS if row.name == name)
+    lr, decay = tuned_pair("paper", published.model, optimizer)
+    settings = OptimizerSettings(optimizer, lr=lr, lr_batch=early.BATCH, weight_decay=decay)
+    printed = _PRINTED.get((name, optimizer), {})
     listed = ", ".join(f"{error:g} % after {epochs}" for epochs, error in printed.items())
     return Published(
-        f"{row.name}-{optimizer}",
-        f"{row.name} with {'AdamW' if optimizer == 'adamw' else 'SGD'} on ImageNet-1k, 50 epochs.",
+        f"{name}-{optimizer}",
+        f"{name} with {'AdamW' if optimizer == 'adamw' else 'SGD'} on ImageNet-1k, 50 epochs.",
         early.recipe_of(published.model, optimizer=settings, epochs=50, batch_size=early.BATCH),
         expect=f"top-1 error {listed} epochs (published); not reproduced yet"
         if printed
@@ -77,5 +54,5 @@ def _published(row: Row, optimizer: str) -> Published:
 
 
 RECIPES: dict[str, Callable[[], ClassifyRecipe]] = recipes_of(
-    "optimizability", [_published(row, name) for row in ROWS for name in ("adamw", "sgd")]
+    "optimizability", [_published(name, kind) for name in MODELS for kind in ("adamw", "sgd")]
 )
