@@ -71,13 +71,13 @@ class LowShotResult(NamedTuple):
 
 def unit_rows(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """Divide each feature by its length plus 1e-5, as the protocol asks."""
-    return features / (features.norm(dim=1, keepdim=True) + 1e-5)
+    lengths: Tensor = features.norm(dim=1, keepdim=True)  # [N, 1]
+    return features / (lengths + 1e-5)
 
 
 def one_against_rest(labels: Int64[Tensor, " n"], num_classes: int) -> Truths:
     """Return the truths of images of one class each."""
-    truths: Tensor = 2 * F.one_hot(labels, num_classes).to(torch.int8) - 1
-    return truths
+    return 2 * F.one_hot(labels, num_classes).to(torch.int8) - 1
 
 
 def svm_mean_ap(
