@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD
+from eyespot.data.views import TestView
 from eyespot.design.by_name import Model, to_spec
 from eyespot.design.spec_files import spec_from_dict
 from eyespot.design.specs import Spec
@@ -61,6 +63,25 @@ class Trunk:
             raise WeightsError(
                 f'need JSON as "pictures" of {self.source}, got {self.about["pictures"][:80]!r}'
             ) from None
+
+    def view(self, size_px: int | None = None, resize_px: int | None = None) -> TestView:
+        """Return the view it was tested with, or one of another size in the same proportion.
+
+        Raises:
+            ValueError: If a size is below 1, or the view larger than what it is cut from.
+        """
+        own, resized = (int(self.pictures[name]) for name in ("size_px", "test_resize_px"))
+        size = own if size_px is None else size_px
+        if resize_px is None:
+            resize_px = round(max(resized, own) * size / own)
+        if not 1 <= size <= resize_px:
+            raise ValueError(f"need a size_px of 1 to resize_px, got {size} and {resize_px}")
+        return TestView(resize_px, size)
+
+    def colours(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each channel in 0..1, ImageNet's if not told."""
+        pictures = self.pictures
+        return tuple(pictures.get("mean", IMAGENET_MEAN)), tuple(pictures.get("std", IMAGENET_STD))
 
 
 def load_trunk(
