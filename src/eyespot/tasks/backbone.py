@@ -32,7 +32,7 @@ class Backbone:
         mean: Of each channel in 0..1; empty for the weights' own.
         std: Likewise.
         exact: Compute in float32, not in what is fastest.
-        seed: Of random weights.
+        random_seed: Of random weights.
     """
 
     weights: str = "random"
@@ -42,7 +42,7 @@ class Backbone:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     exact: bool = True
-    seed: int = 0
+    random_seed: int = 0
 
 
 class Frozen(NamedTuple):
@@ -92,7 +92,7 @@ def open_trunk(backbone: Backbone) -> Trunk:
         backbone.weights,
         model=backbone.model or None,
         image_size=backbone.size_px or None,
-        seed=backbone.seed,
+        seed=backbone.random_seed,
     )
 
 

@@ -2,8 +2,7 @@
 
 import json
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from eyespot.models.build import build
 from eyespot.models.convnet import ConvNet
 from eyespot.models.vit import ViT
 from eyespot.weights.catalog import catalog, published
-from eyespot.weights.checkpoints import unwrap
 from eyespot.weights.download import Progress, download
 from eyespot.weights.files import Contents, read_file
 from eyespot.weights.load import load_weights
@@ -28,7 +26,6 @@ from eyespot.weights.load import load_weights
 RANDOM = "random"
 """Weights that were never trained: what every other backbone has to beat."""
 
-_FIRST = re.compile(r"(.*\.)?(?:stem\.conv|patch_embed\.proj)\.weight")
 _MOST_BYTES = 40 << 30
 
 
@@ -118,9 +115,8 @@ def load_trunk(
     path, known = _find(name, notes, progress)
     contents = read_file(path)
     spec = _sized(_spec(contents, model or known, path), image_size)
-    prefix = _prefix(contents, path)
     network = build(spec)
-    report = load_weights(network, path, head="drop", prefix=prefix)
+    report = load_weights(network, path, head="drop")
     notes += [*report.notes]
     return Trunk(network.eval(), spec, str(path), contents.metadata, tuple(notes))
 
@@ -224,26 +220,3 @@ def _needed(model: Model | None, name: str) -> Spec:
 def _sized(spec: Spec, image_size: int | None) -> Spec:
     changed = replace(spec, num_classes=0)
     return changed if image_size is None else replace(changed, image_size=image_size)
-
-
-def _prefix(contents: Contents, path: Path) -> str | None:
-    """Return what the backbone's keys start with, if it is part of a larger network of ours."""
-    if contents.metadata.get("format") != "eyespot":
-        return None
-    found = _prefixes(unwrap(contents.tree, path).state_dict)
-    if len(found) > 1:
-        raise WeightsError(
-            f"need weights of one backbone, got those of {len(found)} in {path}: "
-            f"{', '.join(name or 'one without a prefix' for name in found)}"
-        )
-    if not found:
-        raise WeightsError(
-            f"need weights with a backbone, got {path}, which has none; is it a probe's or a "
-            "head's file?"
-        )
-    return found[0] or None
-
-
-def _prefixes(keys: Iterable[str]) -> list[str]:
-    matches = (_FIRST.fullmatch(key) for key in keys)
-    return sorted({match[1] or "" for match in matches if match})
