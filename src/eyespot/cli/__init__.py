@@ -6,6 +6,7 @@ one with `main` reads its arguments itself.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     try:
         _run(args[0], args[1:])
+    except BrokenPipeError:  # whoever read our lines has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:
         print(f"eyespot {args[0]}: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None

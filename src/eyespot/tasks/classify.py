@@ -383,6 +383,8 @@ def _networks(
             network = to_sync_bn(network)
         return network.to(place.device)
 
+    if place.parallel == "fsdp":  # which takes no parameters in channels-last memory
+        speed = replace(speed, channels_last=False)
     network = new()
     if recipe.start_from:
         head: Literal["load", "drop"] = "load" if recipe.start_head else "drop"
