@@ -25,6 +25,8 @@ SUMMARIES = {
     "eval": "measure a training run",
     "replay": "take the step again at which a loss was not finite",
     "report": "what sweeps found, as one HTML file",
+    "probe": "measure a backbone: neighbours, linear, few labels, SVM, retrieval",
+    "embed": "images to vectors on disk",
 }
 
 

@@ -31,7 +31,7 @@ class Backbone:
         resize_px: What the shorter side is resized to before; 0 for the weights' own proportion.
         mean: Of each channel in 0..1; empty for the weights' own.
         std: Likewise.
-        exact: Compute in float32, not in what is fastest.
+        fast: Compute in what is fastest on the device, with relative errors of about 1e-2.
         random_seed: Of random weights.
     """
 
@@ -41,7 +41,7 @@ class Backbone:
     resize_px: int = 0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    exact: bool = True
+    fast: bool = False
     random_seed: int = 0
 
 
@@ -110,7 +110,7 @@ def freeze(backbone: Backbone, taps: Sequence[str], device: torch.device) -> Fro
     trunk = open_trunk(backbone)
     chosen = _published(trunk) if tuple(taps) == PUBLISHED else tuple(map(parse_tap, taps))
     tapped = TappedNetwork(trunk.network, chosen).to(device)
-    settings = speed_defaults(device, trunk.spec, "inference", exact=backbone.exact)
+    settings = speed_defaults(device, trunk.spec, "inference", exact=not backbone.fast)
     mean, std = trunk.colours()
     view = trunk.view(backbone.size_px or None, backbone.resize_px or None)
     frozen = Frozen(

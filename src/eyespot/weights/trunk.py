@@ -167,6 +167,16 @@ def weights_file(path: Path) -> Path:
     )
 
 
+def weights_of(source: str, progress: Progress | None = None) -> Path:
+    """Return the file of a run, a checkpoint, a file or a published name.
+
+    Raises:
+        WeightsError: If there are no such weights.
+        OSError: If a published file cannot be fetched.
+    """
+    return _find(source, [], progress)[0]
+
+
 def _is_complete(checkpoint: Path) -> bool:
     """Whether a checkpoint was renamed from its partial name, and its weights are of full size."""
     if checkpoint.suffix:
