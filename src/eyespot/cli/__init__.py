@@ -17,6 +17,7 @@ SUMMARIES = {
     "models": "list the named networks",
     "complexity": "count params, flops and activations; measure time and memory",
     "scale": "scale a network by a factor, or to a budget",
+    "data": "check, convert and shard data sets",
     "weights": "list, fetch, convert and check published weights",
     "calibrate": "measure this device, to predict run times on it",
     "plan": "predict memory, speed and cost of a training run",
