@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -52,12 +52,11 @@ class Start:
     """What fine-tuning begins with.
 
     Attributes:
-        weights: The folder of a run, a weights file, or a name of `eyespot weights list`.
-        model: The network, where the weights do not say.
+        weights: The folder of a run, a weights file, or a name of `eyespot weights list`; where
+            it does not say its network, --model does.
     """
 
     weights: str
-    model: str = ""
 
 
 def main(args: list[str]) -> None:
@@ -123,14 +122,14 @@ def _finetune(args: list[str]) -> None:
 
     def run_finetune(*, probe: ClassifyRecipe, run: Run, start: Start) -> None:
         path = str(weights_of(start.weights))
-        recipe = replace(probe, model=start.model or path, start_from=path)
+        recipe = replace(probe, model=probe.model or path, start_from=path)
         outcome = train(recipe, run, name="probe finetune")
         if outcome.finished:
             _print_metrics(outcome.metrics)
 
     _call(
         run_finetune, "finetune", args, flat=False,
-        start=Start, probe=ClassifyRecipe, run=Run, default=seer(),
+        start=Start, probe=ClassifyRecipe, run=Run, default=replace(seer(), model=""),
     )  # fmt: skip
 
 
@@ -140,7 +139,7 @@ def _call(
     args: list[str],
     *,
     flat: bool,
-    default: Any = None,
+    default: Any = MISSING,
     **parts: Any,
 ) -> None:
     """Let tyro fill dataclasses from arguments without a prefix, and call a function with them.
@@ -156,17 +155,19 @@ def _call(
     import tyro
 
     plain = tyro.conf.arg(name="")
-    function.__annotations__ = {name: Annotated[cls, plain] for name, cls in parts.items()}
-    if default is not None:
-        function.__kwdefaults__ = {"probe": default}
+    fields = [
+        (name, Annotated[cls, plain], field(default=default if name == "probe" else MISSING))
+        for name, cls in parts.items()
+    ]
     summary = next(line for line in USAGE.splitlines() if line.startswith(f"  {kind} "))
-    tyro.cli(
-        function,
+    found: Any = tyro.cli(
+        make_dataclass("Arguments", fields, kw_only=True),
         prog=f"eyespot probe {kind}",
         description=summary.split(maxsplit=1)[1].capitalize() + ".",
         args=args,
         config=(tyro.conf.FlagCreatePairsOff, *((tyro.conf.OmitArgPrefixes,) if flat else ())),
     )
+    function(**{name: getattr(found, name) for name in parts})
 
 
 def _print_metrics(metrics: Mapping[str, float]) -> None:
