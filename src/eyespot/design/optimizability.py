@@ -84,7 +84,7 @@ def optimizability(name: str, models: Sequence[str] = ()) -> Space:
     ]
     order = sorted(range(len(rows)), key=lambda i: (rows[i]["seed"], rows[i]["experiment"], i))
     listed = ListedPoints(tuple(rows[i] for i in order))
-    return Space(f"optimizability-{name}", experiment.about, listed)
+    return Space(f"optimizability/{name}", experiment.about, listed)
 
 
 def _rows(experiment: Experiment, model: str, seed: int) -> list[dict[str, Any]]:

@@ -353,7 +353,9 @@ class _Data(NamedTuple):
             place.workers,
         )
 
-    def train_loader(self, start: int, stop: int, quarantine: Quarantine | None = None) -> Loader:
+    def train_loader(
+        self, start: int, stop: int, quarantine: Quarantine | None = None
+    ) -> Loader[Batch]:
         return Loader(
             self.examples,
             self.order,
@@ -365,7 +367,7 @@ class _Data(NamedTuple):
             quarantine=quarantine,
         )
 
-    def test_loader(self) -> Loader:
+    def test_loader(self) -> Loader[Batch]:
         return Loader(
             self.test_examples,
             self.test_order,
