@@ -11,6 +11,7 @@ from eyespot.tasks.backbone import Backbone, freeze
 from eyespot.tasks.linear import LinearRecipe
 from eyespot.tasks.optimization import Schedule
 from eyespot.tasks.run import Run, evaluate, train
+from eyespot.train.loop import StoppedByNonFiniteError
 from eyespot.weights.files import read_file
 from tests.distributed import run_ranks
 from tests.tasks.bars import write_bars
@@ -55,6 +56,24 @@ def test_heads_learn_and_the_best_is_reported(data, tmp_path, augment):
     contents = read_file(tmp_path / "out" / "weights.safetensors")
     assert json.loads(contents.metadata["probe"]) == ["s1@1x2", "pool"]
     assert contents.tree["heads.0.linear.weight"].shape == (3, 32)
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_a_head_that_diverges_leaves_the_others_alone(data, tmp_path, augment):
+    folder, model = data
+    plain = recipe(model, rates=(0.03, 1e30), taps=("pool",), augment=augment)
+    both = train(plain, run(folder, tmp_path / "both")).metrics
+    assert both["error of pool lr 1e+30 bn"] == 100
+    lines = (tmp_path / "both" / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert records[-2]["diverged"] == 1
+    assert both["error"] < 100
+
+
+def test_heads_that_all_diverge_stop_the_run(data, tmp_path):
+    folder, model = data
+    with pytest.raises(StoppedByNonFiniteError):
+        train(recipe(model, rates=(1e30,)), run(folder, tmp_path / "out"))
 
 
 def test_errors_are_those_of_the_heads_on_the_features(data, tmp_path):

@@ -82,12 +82,13 @@ def test_random_weights_are_those_of_the_seed_and_disturb_no_one():
 
 
 def test_a_published_name_is_taken_from_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("EYESPOT_CACHE", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     spec = to_spec("RegNetX-200MF")
     torch.manual_seed(0)
     wanted = build(spec)
-    path = tmp_path / "pycls--RegNetX-200MF" / "RegNetX-200MF_dds_8gpu.pyth"
-    path.parent.mkdir()
+    folder = tmp_path / "eyespot" / "weights" / "pycls--RegNetX-200MF"
+    path = folder / "RegNetX-200MF_dds_8gpu.pyth"
+    path.parent.mkdir(parents=True)
     torch.save({"model_state": wanted.state_dict(), "cfg": "none"}, path)
     trunk = load_trunk("pycls/regnetx-200mf")
     assert torch.equal(trunk.network.s1.b1.f.a.weight, wanted.s1.b1.f.a.weight)

@@ -131,6 +131,24 @@ def head_groups(heads: ProbeHeads, *, weight_decay: float, scale: float) -> list
     return groups
 
 
+def leave_diverged_(heads: ProbeHeads) -> list[bool]:
+    """Take the gradients from heads whose own are not all finite, so that the others can go on.
+
+    Call it after the backward pass, when gradients are equal on all ranks.
+
+    Returns:
+        For each head, whether it still learns.
+    """
+    alive = []
+    for head in heads.heads:
+        grads = [param.grad for param in head.parameters() if param.grad is not None]
+        finite = all(bool(torch.isfinite(grad).all()) for grad in grads)
+        if not finite:
+            head.zero_grad(set_to_none=True)
+        alive.append(finite)
+    return alive
+
+
 def sum_of_losses(logits: Sequence[Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sum of all heads' mean cross-entropies in nats, and each one's [heads]."""
     each = torch.stack([nn.functional.cross_entropy(scores, labels) for scores in logits])

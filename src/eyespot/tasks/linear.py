@@ -22,7 +22,13 @@ from eyespot.data.views import TrainView
 from eyespot.errors import RecipeError
 from eyespot.evals.accuracy import TopK
 from eyespot.evals.extract import Part, Table, collect, extract, rank_part
-from eyespot.evals.linear import ProbeHeads, head_choices, head_groups, sum_of_losses
+from eyespot.evals.linear import (
+    ProbeHeads,
+    head_choices,
+    head_groups,
+    leave_diverged_,
+    sum_of_losses,
+)
 from eyespot.tasks.backbone import Backbone, Frozen, freeze
 from eyespot.tasks.optimization import Schedule, base_rates, rate_factor, set_rates_
 from eyespot.tasks.run import Place, Prepared, Run
@@ -154,11 +160,14 @@ def prepare(recipe: LinearRecipe, run: Run, place: Place) -> Prepared:
 
 
 def train_step(probing: _Probing, job: Job, rows: Rows) -> dict[str, Tensor]:
-    """Take one step of every head.
+    """Take one step of every head that has not diverged.
 
     Returns:
-        The mean of the heads' losses in nats, the lowest of them, the gradient's norm and the
-        factor of the learning rates.
+        The mean of their losses in nats, the lowest of them, how many heads diverged, the
+        gradient's norm and the factor of the learning rates.
+
+    Raises:
+        NonFiniteError: If all heads diverged.
     """
     recipe, optimizer = probing.recipe, probing.optimizer
     steps = probing.order.steps_per_epoch
@@ -170,10 +179,15 @@ def train_step(probing: _Probing, job: Job, rows: Rows) -> dict[str, Tensor]:
     on_device = [each.to(job.device).float() for each in features]
     total, each = sum_of_losses(probing.model(on_device), rows.labels.to(job.device))
     total.backward()  # type: ignore[no-untyped-call]
-    norm = step_(optimizer, total)
+    heads = job.modules["heads"]
+    assert isinstance(heads, ProbeHeads)
+    alive = torch.tensor(leave_diverged_(heads), device=job.device) & each.isfinite()
+    finite = each[alive] if bool(alive.any()) else each
+    norm = step_(optimizer, finite.sum())
     return {
-        "loss": each.mean(),
-        "lowest_loss": each.min(),
+        "loss": finite.mean(),
+        "lowest_loss": finite.min(),
+        "diverged": (~alive).sum().float(),
         "gradient_norm": norm,
         "lr_factor": torch.tensor(factor, device=norm.device),
     }
@@ -183,20 +197,27 @@ def train_step(probing: _Probing, job: Job, rows: Rows) -> dict[str, Tensor]:
 def evaluate(probing: _Probing, job: Job) -> dict[str, float]:
     """Return each head's error in percent on the test images, and the best head's as "error".
 
-    The best is chosen by these very errors, as the published numbers are.
+    The best is chosen by these very errors, as the published numbers are. A head that diverged is
+    wrong about everything.
     """
     heads = job.modules["heads"]
     assert isinstance(heads, ProbeHeads)
     heads.eval()
     ks = (1, 5) if probing.num_classes > 5 else (1,)
     counts = [TopK(ks) for _ in heads.choices]
+    spoilt = torch.zeros(len(counts), dtype=torch.int64, device=job.device)
     for features, labels in _test_features(probing):
         labels = labels.to(job.device)
         logits = heads([each.to(job.device).float() for each in features])
-        for count, scores in zip(counts, logits, strict=True):
-            count.add(scores, labels)
+        for place, (count, scores) in enumerate(zip(counts, logits, strict=True)):
+            count.add(scores.nan_to_num(nan=-torch.inf), labels)
+            spoilt[place] += scores.isnan().any().long()
     heads.train()
-    results = [count.result() for count in counts]
+    nothing = dict.fromkeys((f"top{k}" for k in ks), 0.0)
+    results = [
+        nothing if bad else count.result()
+        for count, bad in zip(counts, dist.all_reduce_sum(spoilt).tolist(), strict=True)
+    ]
     best = max(range(len(results)), key=lambda i: results[i]["top1"])
     found = {"error": 100 * (1 - results[best]["top1"])}
     if len(ks) > 1:

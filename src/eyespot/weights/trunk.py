@@ -1,7 +1,6 @@
 """A backbone from whatever a user names as its weights."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD
 from eyespot.data.views import TestView
 from eyespot.design.by_name import Model, to_spec
+from eyespot.design.latency_files import cache_folder
 from eyespot.design.spec_files import spec_from_dict
 from eyespot.design.specs import Spec
 from eyespot.errors import WeightsError
@@ -122,17 +122,14 @@ def load_trunk(
 
 
 def cached_file(name: str, progress: Progress | None = None) -> Path:
-    """Return a published file from the cache folder, fetched if it is not there yet.
-
-    The folder is `$EYESPOT_CACHE`, else `~/.cache/eyespot`.
+    """Return a published file from the user's cache, fetched if it is not there yet.
 
     Raises:
         WeightsError: If it is not what was published.
         OSError: If it cannot be fetched or written.
     """
     entry = published(name)
-    folder = Path(os.environ.get("EYESPOT_CACHE", Path.home() / ".cache" / "eyespot"))
-    path = folder / entry.name.replace("/", "--") / entry.file
+    path = cache_folder() / "weights" / entry.name.replace("/", "--") / entry.file
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         silent: Callable[[int, int | None], None] = lambda done, total: None  # noqa: E731
