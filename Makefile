@@ -37,6 +37,7 @@ bench: $(BENCH_VENV)/.installed  ## every benchmark against its peers, into benc
 	$(BENCH) benchmarks/decode_augment.py
 	$(BENCH) benchmarks/multicrop.py
 	$(BENCH) benchmarks/scenes.py
+	$(BENCH) benchmarks/engine.py
 	$(BENCH) benchmarks/common.py
 
 test-peers: $(BENCH_VENV)/.installed  ## outputs equal to timm's and torchvision's

@@ -301,7 +301,7 @@ def test_a_folder_of_another_recipe_is_refused_by_field(tmp_path):
 
 
 def test_evaluating_again_gives_what_training_said(tmp_path):
-    recipe = replace(everything(tmp_path / "vit.json"), epochs=1)
+    recipe = replace(everything(tmp_path / "vit.json"), epochs=2)
     run = Run(str(FASHION), tmp_path / "run", workers=0)
     outcome = running.train(recipe, run)
     assert running.evaluate(recipe, run) == pytest.approx(outcome.metrics, rel=1e-6)
@@ -323,3 +323,17 @@ def test_mistakes_are_named_before_anything_is_written(changes, sentence, tmp_pa
     with pytest.raises(ValueError, match=sentence):
         running.train(recipe, Run(str(FASHION), tmp_path / "run", workers=0))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_alike(tmp_path):
+    """In a process of its own: networks with shape checks of the test run cannot be compiled."""
+    losses = {}
+    for compiled in ("off", "on"):
+        recipe = replace(by_hand(tmp_path / "vit.json"), epochs=1, compile=compiled)
+        path = tmp_path / f"{compiled}.json"
+        path.write_text(json.dumps(running.recipe_to_dict(recipe)))
+        process = start(path, tmp_path / compiled, 0)
+        assert process.wait(550) == 0, process.stderr.read()
+        losses[compiled] = [value for name, value in metrics(tmp_path / compiled) if name == "loss"]
+    assert losses["on"] == pytest.approx(losses["off"], rel=1e-3)

@@ -40,6 +40,14 @@ class SpeedSettings:
     onednn_linear: bool = False
 
 
+def describe(settings: SpeedSettings) -> str:
+    """Return the settings in words."""
+    words = [str(settings.dtype).removeprefix("torch.")]
+    words += ["channels-last"] if settings.channels_last else []
+    words += ["compiled"] if settings.compile else []
+    return ", ".join(words)
+
+
 _CPU_CNN = SpeedSettings(channels_last=True, fold_norms=True)
 _CPU_VIT = SpeedSettings(
     dtype=torch.bfloat16, channels_last=True, fold_norms=True, onednn_linear=True

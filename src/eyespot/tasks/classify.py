@@ -31,6 +31,7 @@ from eyespot.models.build import create_model
 from eyespot.models.speed import (
     SpeedSettings,
     autocast,
+    describe,
     prepare_training,
     speed_defaults,
     to_layout,
@@ -172,6 +173,11 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
         evaluate=partial(evaluate, training),
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
         best="model" if average is None else "average",
+        notes=(
+            f"train on {train.description}; evaluate on {val.description}",
+            f"{recipe.model}, {num_classes} classes, on {place.device} in {describe(speed)}"
+            + (" (as measured fastest)" if recipe.precision == recipe.compile == "auto" else ""),
+        ),
     )
 
 

@@ -91,6 +91,7 @@ class Prepared(NamedTuple):
         evaluate: Metrics of the job as it is.
         batch_facts: What names a batch in a capture.
         best: Which of the job's modules is the result: the average if there is one.
+        notes: Sentences for whoever watches: what is trained on what, and with which settings.
     """
 
     job: Job
@@ -100,6 +101,7 @@ class Prepared(NamedTuple):
     evaluate: Callable[[Job], Mapping[str, float]] | None
     batch_facts: Callable[[Any], Any] | None
     best: str
+    notes: tuple[str, ...] = ()
 
 
 def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
@@ -131,6 +133,7 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
             evaluate=prepared.evaluate,
             batch_facts=prepared.batch_facts,
             group=place.group,
+            notes=prepared.notes,
         )
         if outcome.finished:
             write_result(prepared, run.out / "weights.safetensors")
@@ -160,9 +163,9 @@ def evaluate(recipe: Any, run: Run, *, checkpoint: Path | None = None) -> Mappin
             if newest is None:
                 raise ValueError(f"need a checkpoint in {folder.folder}, got none {notes or ''}")
             checkpoint = newest.path
-        job = prepared.job
-        modules = Job(job.modules, {}, job.device)
-        load(read_facts(checkpoint), state_tensors(modules), group=place.group)
+        job, stored = prepared.job, read_facts(checkpoint)
+        load(stored, state_tensors(Job(job.modules, {}, job.device)), group=place.group)
+        job.step = stored.step
         return prepared.evaluate(job)
 
 

@@ -8,7 +8,7 @@ ends with the very state and metrics of a run that was never stopped.
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -81,6 +81,7 @@ def run(
     evaluate: Callable[[Job], Mapping[str, float]] | None = None,
     batch_facts: Callable[[Any], Any] | None = None,
     group: torch.distributed.ProcessGroup | None = None,
+    notes: Sequence[str] = (),
 ) -> Outcome:
     """Train to the end, or until asked to stop, from the newest checkpoint if there is one.
 
@@ -93,16 +94,17 @@ def run(
         evaluate: Returns metrics of the job as it is.
         batch_facts: Returns JSON data that names a batch, to be stored if its loss is not finite.
         group: For checkpoints on several ranks (see `CheckpointFolder`).
+        notes: Sentences to say at the start.
 
     Raises:
         StoppedByNonFiniteError: If a loss is not finite; a capture of the step is in `captures/`.
         OSError: If a checkpoint cannot be written.
     """
     folder = CheckpointFolder(out / "checkpoints", keep_last=cadence.keep_last, group=group)
-    checkpoint, notes = folder.newest()
+    checkpoint, skipped = folder.newest()
     facts = _resume(job, checkpoint) if checkpoint else {}
     progress = Progress(cadence.total_steps, job.step, quiet=dist.rank() != 0)
-    for note in notes:
+    for note in (*notes, *skipped):
         progress.say(note)
     if checkpoint:
         progress.say(f"resuming from step {job.step} ({checkpoint.path})")
