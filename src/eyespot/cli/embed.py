@@ -29,7 +29,7 @@ def embed(
     """Write the features of every image as sharded .npy files with lists of their images.
 
     The same command goes on with what a killed one left; several processes share the work under
-    torchrun --nproc-per-node 8 -m eyespot.cli embed ... Images that cannot be read are listed.
+    torchrun --nproc-per-node 8 -m eyespot embed ... Images that cannot be read are listed.
 
     Args:
         data: A folder of images, a list, shards, or a built-in set.

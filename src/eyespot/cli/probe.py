@@ -11,7 +11,7 @@ USAGE = """usage: eyespot probe KIND --weights WEIGHTS --data DATA [--NAME VALUE
 
 Measure a backbone. WEIGHTS is the folder of a run, a weights file, a name of `eyespot weights
 list`, or "random"; where it does not say its network, --model does. Several processes share the
-work under torchrun --nproc-per-node 8 -m eyespot.cli probe KIND ...
+work under torchrun --nproc-per-node 8 -m eyespot probe KIND ...
 
   knn        nearest neighbours of the test images among the training images
   linear     linear classifiers on frozen features, several taps and rates in one pass
