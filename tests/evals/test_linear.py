@@ -8,6 +8,7 @@ from eyespot.evals.linear import (
     ProbeHeads,
     head_choices,
     head_groups,
+    leave_diverged_,
     sum_of_losses,
 )
 
@@ -67,6 +68,18 @@ def test_linear_layers_are_decayed_with_their_biases_and_norms_are_not():
         (0.8, 0.5, 2),
         (0.8, 0.0, 2),
     ]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e20])
+def test_a_diverged_head_loses_its_gradients_alone(value):
+    heads = ProbeHeads(head_choices(["a"], (0.1, 0.2), (False,)), (3,), (2,), 3)
+    loss, _ = sum_of_losses(heads(features()[:1]), LABELS)
+    loss.backward()
+    heads.heads[1].linear.weight.grad[0, 0] = value
+    assert leave_diverged_(heads) == [True, False]
+    assert heads.heads[0].linear.weight.grad is not None
+    assert heads.heads[1].linear.weight.grad is None
+    assert heads.heads[1].linear.bias.grad is None
 
 
 def test_names_and_bad_choices():

@@ -65,6 +65,8 @@ def test_the_database_is_ranked_by_similarity_and_equal_images_stay_in_order():
     queries = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     ranked = rank_database(queries, database, block=1)
     assert ranked.tolist() == [[0, 2, 3, 1], [1, 3, 0, 2]]
+    ranked = rank_database(-queries, database, unknown=(2, 1))
+    assert ranked.tolist() == [[3, 0, 1, 2], [0, 3, 1, 2]]
 
 
 def test_a_database_that_is_too_small_is_said():

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,14 +95,15 @@ def test_the_numbers_are_those_of_descriptors_made_by_hand(town):
     for place, truth in enumerate(truths["gnd"]):
         truth.update(bbx=None, easy=[place], hard=[12, 13], junk=[14, 3])
     (town / "noise.json").write_text(json.dumps(truths))
-    found = measure_retrieval(
-        replace(probe(town, level=""), truths=str(town / "noise.json")), run(town)
-    )
+    colours = {"mean": (0.5, 0.4, 0.3), "std": (0.3, 0.2, 0.25)}
+    model = str(town / "spec.json")
+    asked = RetrievalProbe(Backbone(model=model, **colours), str(town / "noise.json"))
+    found = measure_retrieval(asked, run(town))
     trunk = load_trunk("random", model=str(town / "spec.json"))
     rows = []
     for name in truths["imlist"]:
         pixels = torch.tensor(np.array(Image.open(town / "jpg" / f"{name}.png")))
-        (mean, std) = (torch.tensor(v)[:, None, None] for v in trunk.colours())
+        (mean, std) = (torch.tensor(v)[:, None, None] for v in colours.values())
         image = (pixels.permute(2, 0, 1) / 255 - mean) / std
         with torch.no_grad():
             maps = trunk.network.forward_features(image[None])[0].double().numpy()
@@ -126,6 +126,11 @@ def test_an_image_that_cannot_be_read_is_listed_and_found_last(town, tmp_path):
     found = measure_retrieval(probe(town), broken)
     assert [row.name for row in found.damaged] == ["b1_3.png"]
     whole = measure_retrieval(probe(town), run(town)).metrics
+    whiten = {"whiten_from": str(town / "other"), "whiten_width": 3}
+    whitened = [
+        measure_retrieval(probe(town, **whiten), where).metrics for where in (broken, run(town))
+    ]
+    assert whitened[0]["map_percent_hard"] < whitened[1]["map_percent_hard"]
     assert found.metrics["map_percent_hard"] < whole["map_percent_hard"]
     assert found.metrics["map_percent_easy"] == pytest.approx(whole["map_percent_easy"])
     (tmp_path / "jpg" / "b0_0.png").write_bytes(b"broken")

@@ -54,13 +54,25 @@ class Found(NamedTuple):
 
 
 def rank_database(
-    queries: Float[Tensor, "q d"], database: Float[Tensor, "n d"], *, block: int = 256
+    queries: Float[Tensor, "q d"],
+    database: Float[Tensor, "n d"],
+    *,
+    unknown: Sequence[int] = (),
+    block: int = 256,
 ) -> Int64[np.ndarray, "q n"]:
-    """Return the database's places for each query, most similar first, equal ones in order."""
-    orders = [
-        (part @ database.T).argsort(dim=1, descending=True, stable=True).cpu()
-        for part in torch.split(queries, block)
-    ]
+    """Return the database's places for each query, most similar first, equal ones in order.
+
+    Args:
+        queries: Their descriptors.
+        database: Its descriptors.
+        unknown: Places whose image could not be read; they come last.
+        block: Queries at a time.
+    """
+    orders = []
+    for part in torch.split(queries, block):
+        similarities = part @ database.T  # [block, N]
+        similarities[:, list(unknown)] = -torch.inf
+        orders.append(similarities.argsort(dim=1, descending=True, stable=True).cpu())
     return torch.cat(orders).numpy()
 
 

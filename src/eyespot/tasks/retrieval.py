@@ -135,13 +135,13 @@ def measure_retrieval(probe: RetrievalProbe, run: Run) -> Measured:
         if probe.whiten_from:
             whitening = _whitening(probe, describe)
             rows, query_rows = whitening(rows), whitening(query_rows)
-        rows[[row.index for row in damaged]] = 0.0
-        metrics = _scores(query_rows, rows, wanted)
+        unknown = [row.index for row in damaged]
+        rankings = rank_database(query_rows, rows, unknown=unknown)
+        metrics = _scores(rankings, wanted)
     return Measured(metrics, damaged, ())
 
 
-def _scores(queries: Tensor, database: Tensor, wanted: RetrievalSet) -> dict[str, float]:
-    rankings = rank_database(queries, database)
+def _scores(rankings: np.ndarray, wanted: RetrievalSet) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for protocol in get_args(Protocol):
         if not any(_wanted(query, protocol) for query in wanted.queries):
