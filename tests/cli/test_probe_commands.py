@@ -79,7 +79,7 @@ def test_finetune_starts_from_weights_that_name_their_network(data, tmp_path, ca
         "--pictures.test-resize-px", "16",
     ]  # fmt: skip
     machine = ["--data", data[0], "--device", "cpu", "--workers", "0"]
-    smoke = replace(get_recipe("finetune/smoke"), model=data[1], epochs=1)
+    smoke = replace(get_recipe("transfer/smoke"), model=data[1], epochs=1)
     train(smoke, Run(data[0], first, device="cpu", workers=0))
     main(["probe", "finetune", "--weights", str(first), "--out", str(second), *machine, *numbers])
     recipe = json.loads((second / "recipe.json").read_text())["recipe"]

@@ -115,7 +115,7 @@ def _linear(args: list[str]) -> None:
 
 
 def _finetune(args: list[str]) -> None:
-    from eyespot.recipes.finetune import seer
+    from eyespot.recipes.transfer import seer
     from eyespot.tasks.classify import ClassifyRecipe
     from eyespot.tasks.run import Run, train
     from eyespot.weights.trunk import weights_of

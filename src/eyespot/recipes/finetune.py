@@ -1,63 +1,74 @@
-"""Fine-tuning of a whole pretrained network, as `eyespot probe finetune` runs it."""
+"""Fine-tuning on ImageNet-1k after ImageNet-21k, as in Early Convolutions.
+
+Paper: Early Convolutions Help Transformers See Better (arXiv 2106.14881): 20 epochs, no
+weight decay, resolution unchanged (72GF: also at 384 px), the rate from a small grid that is not
+printed. Here it begins at a tenth of the rate for training anew; try a third of that and three
+times as much.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
 
+from eyespot.recipes import early_convolutions as early
+from eyespot.recipes.rows import Published, recipes_of
 from eyespot.tasks.classify import ClassifyRecipe
-from eyespot.tasks.optimization import OptimizerSettings, Schedule
-from eyespot.tasks.pictures import Pictures
+from eyespot.tasks.optimization import OptimizerSettings
+
+NUM_IMAGES = early.NUM_IMAGES
+"""Images of an epoch."""
+
+WEIGHTS = "imagenet21k-weights.safetensors"
+"""What these recipes begin with, if --start-from does not say."""
+
+_NOTES = (
+    "The paper takes the rate from a small grid and does not print it; try also {low:.2g} and "
+    "{high:.2g} (--optimizer.lr). Its batch is not printed either."
+)
+# Top-1 error at the network's own size, and of ViT_C at 384 px.
+_LARGE = (("ViT_P-72GF", 224, 14.2), ("ViT_C-72GF", 224, 13.6), ("ViT_C-72GF", 384, 12.6))
 
 
-def seer() -> ClassifyRecipe:
-    """SEER's on ImageNet: 35 epochs at a rate of 0.0125 for a batch of 256, a tenth from 30 on.
+def _published(row: early.Row) -> Published:
+    minutes = f"{20 * row.minutes / 60:.2g} hours on 8 V100-32GB, from the published minutes"
+    assert row.after_21k is not None
+    return _run(row.name, row.model, early.settings_of(row), row.after_21k, minutes)
 
-    Without SwAV's colour distortion and blur, which the paper adds.
 
-    Run:     eyespot probe finetune --weights WEIGHTS --data DIR --out DIR
-    Expect:  not reproduced yet; the paper has 83.8 (RG-128) and 84.2 (RG-256) on ImageNet
-    Cost:    not measured yet
-    """
-    return ClassifyRecipe(
-        epochs=35,
-        batch_size=256,
-        optimizer=OptimizerSettings(
-            "sgd", lr=0.0125, lr_batch=256, weight_decay=1e-4, norm_decay=1e-4, nesterov=False
+def _large(name: str, size_px: int, error: float) -> Published:
+    settings = OptimizerSettings("adamw", lr=6e-4, lr_batch=early.BATCH)
+    run = _run(name, name, settings, error, "not published")
+    if size_px == 224:
+        return run
+    return replace(
+        run,
+        name=f"{name}-{size_px}px",
+        about=run.about.replace(" on ", f" at {size_px} px on "),
+        recipe=replace(
+            run.recipe,
+            pictures=replace(run.recipe.pictures, size_px=size_px, test_resize_px=size_px),
         ),
-        schedule=Schedule("steps", warmup_epochs=0, milestones=(30,), drop=0.1),
-        pictures=Pictures(pca_std=0.0),
-        precise_bn=0,
+        notes=f"{run.notes} Nor is the size that test images are resized to: here the crop's.",
     )
 
 
-def inaturalist() -> ClassifyRecipe:
-    """VISSL's on iNaturalist 2018: 24 epochs at 0.1 for a batch of 256, a tenth at 7, 14 and 21.
-
-    Run:     eyespot train finetune/inaturalist --model M --start-from WEIGHTS --data DIR --out DIR
-    Expect:  not reproduced yet
-    Cost:    not measured yet
-    """
-    return replace(
-        seer(),
-        epochs=24,
-        optimizer=OptimizerSettings("sgd", lr=0.1, lr_batch=256, weight_decay=0.0),
-        schedule=Schedule("steps", warmup_epochs=0, milestones=(7, 14, 21), drop=0.1),
+def _run(name: str, model: str, settings: OptimizerSettings, error: float, cost: str) -> Published:
+    low = replace(settings, lr=settings.lr / 10, weight_decay=0.0)
+    recipe = early.recipe_of(model, optimizer=low, epochs=20, batch_size=early.BATCH)
+    return Published(
+        name,
+        f"{name} on ImageNet-1k, 20 epochs from weights of ImageNet-21k.",
+        replace(recipe, start_from=WEIGHTS),
+        expect=f"top-1 error {error:.1f} % (published); not reproduced yet",
+        cost=cost,
+        options="--start-from RUN/weights.safetensors",
+        notes=_NOTES.format(low=low.lr / 3, high=low.lr * 3),
     )
 
 
-def smoke() -> ClassifyRecipe:
-    """A few CPU steps: checks the wiring, says nothing about accuracy."""
-    return replace(
-        seer(),
-        model="RegNetY-200MF",
-        epochs=2,
-        batch_size=16,
-        schedule=Schedule("steps", warmup_epochs=0, milestones=(1,)),
-        pictures=Pictures(size_px=32, test_resize_px=32, pca_std=0.0),
-    )
-
-
-RECIPES: dict[str, Callable[[], ClassifyRecipe]] = {
-    "seer": seer,
-    "inaturalist": inaturalist,
-    "smoke": smoke,
-}
+RECIPES: dict[str, Callable[[], ClassifyRecipe]] = recipes_of(
+    "finetune",
+    [
+        *(_published(row) for row in early.ROWS if row.after_21k is not None),
+        *(_large(*numbers) for numbers in _LARGE),
+    ],
+)

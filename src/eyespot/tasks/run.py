@@ -24,6 +24,8 @@ import eyespot
 from eyespot import dist
 from eyespot.design.files import write_whole
 from eyespot.errors import RecipeError
+from eyespot.tasks.kept_spec import keep_spec
+from eyespot.tasks.ranges import Within, check_ranges
 from eyespot.tasks.recipe_files import differences, recipe_to_dict, task_of
 from eyespot.train import loop
 from eyespot.train.checkpoint import CheckpointFolder, load, read_facts
@@ -240,10 +242,18 @@ def write_result(prepared: Prepared, path: Path) -> None:
 @contextlib.contextmanager
 def processes(run: Run) -> Iterator[Place]:
     """Join torchrun's processes if there are any, and leave them at the end."""
+    check_ranges(
+        {
+            "workers": Within(run.workers, -1),
+            "max_bad": Within(run.max_bad, 0, 1),
+            "checkpoint_every": Within(run.checkpoint_every, 0),
+            "keep_last": Within(run.keep_last, 1),
+        }
+    )
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if run.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("need a CUDA device for device cuda, got none; try --run.device cpu")
+        raise ValueError("need a CUDA device for device cuda, got none; try --device cpu")
     cuda = torch.cuda.is_available() and run.device != "cpu"
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if cuda:
@@ -307,6 +317,7 @@ def _claim(run: Run, recipe: Any, name: str, place: Place) -> None:
         raise RecipeError(f"need an empty or new folder for a new run, got {run.out}, which is not")
     run.out.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(ours, indent=1) + "\n")
+    keep_spec(getattr(recipe, "model", ""), run.out)
     settings = {**asdict(run), "out": str(run.out)}
     write_whole(run.out / "run.json", json.dumps(settings, indent=1) + "\n")
     with (run.out / "environment.jsonl").open("a") as file:
