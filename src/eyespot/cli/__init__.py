@@ -27,6 +27,8 @@ SUMMARIES = {
     "replay": "take the step again at which a loss was not finite",
     "doctor": "what this machine has, and what is fastest on it",
     "report": "what sweeps found, as one HTML file",
+    "probe": "measure a backbone: neighbours, linear, few labels, SVM, retrieval",
+    "embed": "images to vectors on disk",
 }
 
 

@@ -8,7 +8,7 @@ from eyespot.cli.recipes import explain, listing, named
 USAGE = """usage: eyespot train RECIPE --data DATA --out DIR [--NAME VALUE ...]
 
 Train a recipe; the same command goes on with a run that was interrupted. Under torchrun it
-trains on all processes: torchrun --nproc-per-node 8 -m eyespot.cli train RECIPE ...
+trains on all processes: torchrun --nproc-per-node 8 -m eyespot train RECIPE ...
 
 eyespot train                 lists the recipes
 eyespot train RECIPE --help   explains a recipe and all its numbers

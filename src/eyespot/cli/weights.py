@@ -72,7 +72,8 @@ def convert(
     file: Positional[Path],
     model: str,
     out: Path,
-    to: Literal["timm", "torchvision", "transformers", "vissl"] | None = None,
+    to: Literal["timm", "torchvision", "transformers", "vissl", "detectron2", "torchvision-fpn"]
+    | None = None,
     channel_order: Literal["rgb", "bgr"] | None = None,
 ) -> None:
     """Write a published file as safetensors under our names, or another library's.

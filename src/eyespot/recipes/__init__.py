@@ -23,9 +23,11 @@ FAMILIES = (
     "early_convolutions",
     "imagenet21k",
     "finetune",
+    "linear",
     "optimizability",
     "fast_scaling",
     "pycls",
+    "transfer",
 )
 
 

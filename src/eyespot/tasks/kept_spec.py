@@ -14,7 +14,7 @@ def spec_of(model: str, out: Path) -> Spec:
     """Return the network of a recipe: of a spec file, what it held when the run was begun.
 
     Args:
-        model: A name or the path of a spec file.
+        model: A name, or the path of a spec file or of weights that name their network.
         out: The run's folder.
 
     Raises:
@@ -48,4 +48,4 @@ def keep_spec(model: str, out: Path) -> None:
 
 
 def _is_file(model: str) -> bool:
-    return model.endswith(".json")
+    return model.endswith((".json", ".safetensors"))

@@ -120,7 +120,7 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
         RecipeError: If the folder holds a run of another recipe, or a number is out of range.
         StoppedByNonFiniteError: If a loss is not finite; see `replay`.
     """
-    with _processes(run) as place, _own_randomness(recipe.seed, place.device):
+    with processes(run) as place, own_randomness(recipe.seed, place.device):
         prepared = prepare(recipe, run, place)
         if dist.rank() == 0:
             _claim(run, recipe, name, place)
@@ -155,7 +155,7 @@ def evaluate(recipe: Any, run: Run, *, checkpoint: Path | None = None) -> Mappin
     Raises:
         ValueError: If there is no checkpoint, or the task evaluates nothing.
     """
-    with _processes(run) as place, _own_randomness(recipe.seed, place.device):
+    with processes(run) as place, own_randomness(recipe.seed, place.device):
         prepared = prepare(recipe, run, place)
         if prepared.evaluate is None:
             raise ValueError(f"need a task that evaluates, got {task_of(recipe)!r}")
@@ -189,7 +189,7 @@ def replay(recipe: Any, run: Run, capture: Path) -> Replayed:
     Raises:
         ValueError: If the capture is damaged or of another recipe.
     """
-    with _processes(run) as place, _own_randomness(recipe.seed, place.device):
+    with processes(run) as place, own_randomness(recipe.seed, place.device):
         prepared = prepare(recipe, run, place)
         job, stored = prepared.job, read_facts(capture)
         noise = random_state(job.device)
@@ -240,7 +240,7 @@ def write_result(prepared: Prepared, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _processes(run: Run) -> Iterator[Place]:
+def processes(run: Run) -> Iterator[Place]:
     """Join torchrun's processes if there are any, and leave them at the end."""
     check_ranges(
         {
@@ -282,7 +282,7 @@ def _workers(run: Run, cuda: bool) -> int:
 
 
 @contextlib.contextmanager
-def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch for this run alone: what was drawn before goes on as if nothing had been."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):

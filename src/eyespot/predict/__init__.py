@@ -1,0 +1,1 @@
+"""What a program calls: trained networks on images as they come."""
