@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from eyespot.models.position import sine_encoding
+from eyespot.models.references import ReferenceBoxes
 from eyespot.models.transformer import (
     Decoder,
     DecoderLayer,
@@ -53,6 +54,19 @@ CLEVR_HEADS = (
 )
 
 
+class Level(NamedTuple):
+    """A map of the backbone at the transformer's width."""
+
+    projected: Float[Tensor, "b d h w"]
+    pad_mask: Bool[Tensor, "b h w"]
+    position: Float[Tensor, "b d h w"]
+
+    def tokens(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features, positions [B, H*W, D] and pad mask [B, H*W] of all places."""
+        features, position = (x.flatten(2).transpose(1, 2) for x in (self.projected, self.position))
+        return features, position, self.pad_mask.flatten(1)
+
+
 class ImageFeatures(NamedTuple):
     """What the backbone says about a batch of padded images."""
 
@@ -60,6 +74,11 @@ class ImageFeatures(NamedTuple):
     projected: Float[Tensor, "b d h w"]  # the last map at the transformer's width
     pad_mask: Bool[Tensor, "b h w"]
     position: Float[Tensor, "b d h w"]
+    finer: tuple[Level, ...] = ()  # more maps that the transformer reads, coarsest first
+
+    def levels(self) -> tuple[Level, ...]:
+        """Return all maps that the transformer reads, coarsest first."""
+        return (Level(self.projected, self.pad_mask, self.position), *self.finer)
 
 
 class Memory(NamedTuple):
@@ -137,6 +156,10 @@ class ModulatedDetector(nn.Module):
         alignment_dim: E; None leaves the alignment heads out.
         with_is_final: Add the head "the caption as a whole means this box" (CLEVR-Ref+).
         answer_heads: Question answering heads, in the order of their queries.
+        finer_dims: Channels of more maps that the transformer reads: the one before the last, the
+            one before that, ... Each level then has a learned offset of its own. MDETR: none.
+        with_references: Give queries a place, and refine their boxes layer by layer
+            (`models.references`). MDETR: without.
     """
 
     def __init__(
@@ -157,6 +180,8 @@ class ModulatedDetector(nn.Module):
         alignment_dim: int | None = 64,
         with_is_final: bool = False,
         answer_heads: Sequence[AnswerHead] = (),
+        finer_dims: Sequence[int] = (),
+        with_references: bool = False,
     ) -> None:
         super().__init__()
         sizes = (dim, num_heads, ffn_dim, dropout)
@@ -174,6 +199,12 @@ class ModulatedDetector(nn.Module):
         self.query_embed = nn.Embedding(num_queries, dim)
         self.class_embed = nn.Linear(dim, num_classes)
         self.bbox_embed = MLP((dim, dim, dim, 4))
+        self.finer_proj = nn.ModuleList(nn.Conv2d(width, dim, 1) for width in finer_dims)
+        self.level_embed = nn.Embedding(1 + len(finer_dims), dim) if finer_dims else None
+        self.references: ReferenceBoxes | None = None
+        if with_references:
+            self.references = ReferenceBoxes(num_queries)
+            _zero_last_(self.bbox_embed)
         self.contrastive_align_projection_image: nn.Linear | None = None
         self.contrastive_align_projection_text: nn.Linear | None = None
         if alignment_dim is not None:
@@ -210,13 +241,23 @@ class ModulatedDetector(nn.Module):
     ) -> ImageFeatures:
         """Return backbone features; they can serve many captions."""
         maps: list[Tensor] = self.backbone(images)
-        size = maps[-1].shape[-2:]
+        last = self._level(self.input_proj(maps[-1]), pad_mask, 0)
+        finer = tuple(
+            self._level(layer(maps[-1 - i]), pad_mask, i)
+            for i, layer in enumerate(self.finer_proj, start=1)
+        )
+        return ImageFeatures(maps, *last, finer)
+
+    def _level(self, projected: Tensor, pad_mask: Tensor, number: int) -> Level:
+        """Add a map's mask and positions, computed in float32 or better."""
+        size = projected.shape[-2:]
         small_mask = F.interpolate(pad_mask.unsqueeze(1).byte(), size=size, mode="nearest")
         small_mask = small_mask[:, 0].bool()  # [B, H, W]
-        projected = self.input_proj(maps[-1])
         precision = torch.float64 if projected.dtype == torch.float64 else torch.float32
-        position = sine_encoding(small_mask, self.dim, dtype=precision)
-        return ImageFeatures(maps, projected, small_mask, position.to(projected.dtype))
+        position = sine_encoding(small_mask, self.dim, dtype=precision).to(projected.dtype)
+        if self.level_embed is not None:
+            position = position + self.level_embed.weight[number][:, None, None]
+        return Level(projected, small_mask, position)
 
     def encode_text(
         self, token_ids: Int[Tensor, "b k"], text_pad_mask: Bool[Tensor, "b k"]
@@ -233,10 +274,9 @@ class ModulatedDetector(nn.Module):
         text_pad_mask: Bool[Tensor, "b k"],
     ) -> Memory:
         """Encode image and text tokens together; text tokens have no position of their own."""
-        tokens = torch.cat([image.projected.flatten(2).transpose(1, 2), text], dim=1)
-        place = image.position.flatten(2).transpose(1, 2)  # [B, H*W, D]
-        position = torch.cat([place, torch.zeros_like(text, dtype=place.dtype)], dim=1)
-        pad_mask = torch.cat([image.pad_mask.flatten(1), text_pad_mask], dim=1)
+        nowhere = torch.zeros_like(text, dtype=image.position.dtype)
+        parts = [*(level.tokens() for level in image.levels()), (text, nowhere, text_pad_mask)]
+        tokens, position, pad_mask = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         encoded = self.transformer.encoder(tokens, position, pad_mask)
         return Memory(encoded, position, pad_mask, text.shape[1])
 
@@ -250,9 +290,15 @@ class ModulatedDetector(nn.Module):
         if self.qa_embed is not None:
             learned.append(self.qa_embed.weight)
         query_position = torch.cat(learned).expand(len(memory.tokens), -1, -1)
-        states = self.transformer.decoder(query_position, *memory[:3])  # [L, B, Q + heads, D]
-        queries = states[:, :, : self.query_embed.num_embeddings]
-        output = GroundingOutput(self.class_embed(queries), self._boxes(queries), queries)
+        num_queries = self.query_embed.num_embeddings
+        if self.references is None:
+            states = self.transformer.decoder(query_position, *memory[:3])  # [L, B, Q + heads, D]
+            boxes = self._boxes(states[:, :, :num_queries])
+        else:
+            decoder = self.transformer.decoder
+            states, boxes = self.references(decoder, query_position, self.bbox_embed, *memory[:3])
+        queries = states[:, :, :num_queries]
+        output = GroundingOutput(self.class_embed(queries), boxes, queries)
         if self.contrastive_align_projection_image and self.contrastive_align_projection_text:
             text = memory.tokens[:, -memory.num_text_tokens :]
             output = output._replace(
@@ -283,6 +329,14 @@ class ModulatedDetector(nn.Module):
 
 def _module_name(head: AnswerHead) -> str:
     return f"answer_{head.name}_head" if head.name else "answer_head"
+
+
+def _zero_last_(mlp: MLP) -> None:
+    """Let a net start with the answer 0."""
+    last = mlp.layers[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
 
 
 def _unit(vectors: Float[Tensor, "*n e"]) -> Float[Tensor, "*n e"]:
