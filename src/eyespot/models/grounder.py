@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from jaxtyping import Float
-from torch import Tensor, nn
-
 from eyespot.design.plain_data import fill, short
 from eyespot.design.spec_files import spec_from_dict, spec_to_dict
 from eyespot.design.specs import Spec, ViTSpec
@@ -58,7 +55,7 @@ class GrounderSpec:
         num_queries: Most boxes found.
         num_classes: Token positions that boxes can be aligned with, plus one.
         alignment_dim: Width of the contrastive alignment; 0 for none.
-        with_references: Queries with a place (`models.references`).
+        with_proposals: Queries begin at image tokens (`models.proposals`).
         with_is_final: The head of CLEVR-Ref+.
         with_masks: A segmentation head.
         answer_heads: Question answering heads.
@@ -80,7 +77,7 @@ class GrounderSpec:
     num_queries: int = 100
     num_classes: int = 256
     alignment_dim: int = 64
-    with_references: bool = False
+    with_proposals: bool = False
     with_is_final: bool = False
     with_masks: bool = False
     answer_heads: tuple[AnswerHead, ...] = ()
@@ -97,7 +94,7 @@ class GrounderSpec:
         return self.backbone.stem.patch_size if isinstance(self.backbone, ViTSpec) else 1
 
 
-class DetectorBackbone(nn.Module):
+class DetectorBackbone(FeatureExtractor):
     """A network of the zoo that returns maps, finest first.
 
     Args:
@@ -106,6 +103,9 @@ class DetectorBackbone(nn.Module):
         num_maps: How many maps, the last one included.
         frozen_norms: As in `GrounderSpec`.
         padding: As in `GrounderSpec`.
+
+    Raises:
+        ValueError: If the network has fewer maps.
     """
 
     def __init__(
@@ -117,25 +117,18 @@ class DetectorBackbone(nn.Module):
         frozen_norms: bool,
         padding: Literal["symmetric", "tensorflow"],
     ) -> None:
-        super().__init__()
         network = build(spec)
-        last = last_map % len(network.feature_info)
-        if num_maps > last + 1:
+        levels = len(network.feature_info)
+        if not -levels <= last_map < levels or num_maps > last_map % levels + 1:
             raise ValueError(
-                f"need at most {last + 1} maps up to map {last} of this backbone, got {num_maps}"
+                f"need maps among the {levels} of this backbone, got {num_maps} up to {last_map}"
             )
-        extractor = FeatureExtractor(network, range(last + 1 - num_maps, last + 1))
+        last = last_map % levels
+        super().__init__(network, range(last + 1 - num_maps, last + 1))
         if frozen_norms:
-            freeze_norms_(extractor)
+            freeze_norms_(self)
         if padding == "tensorflow":
-            pad_as_tensorflow_(extractor)
-        self.body = extractor.body
-        self.out_indices = extractor.out_indices
-        self.dims = extractor.feature_info.channels()
-
-    def forward(self, images: Float[Tensor, "b i h w"]) -> list[Tensor]:
-        """Return the maps."""
-        return self.body.forward_intermediates(images, self.out_indices)
+            pad_as_tensorflow_(self)
 
 
 def build_grounder(spec: GrounderSpec) -> ModulatedDetector | SegmentingDetector:
@@ -152,10 +145,11 @@ def build_grounder(spec: GrounderSpec) -> ModulatedDetector | SegmentingDetector
         frozen_norms=spec.frozen_norms,
         padding=spec.padding,
     )
+    dims = backbone.feature_info.channels()
     text = Bert(spec.text) if isinstance(spec.text, BertSizes) else Roberta(spec.text)
     detector = ModulatedDetector(
         backbone,
-        backbone.dims[-1],
+        dims[-1],
         text,
         spec.text.dim,
         dim=spec.dim,
@@ -169,12 +163,13 @@ def build_grounder(spec: GrounderSpec) -> ModulatedDetector | SegmentingDetector
         alignment_dim=spec.alignment_dim or None,
         with_is_final=spec.with_is_final,
         answer_heads=spec.answer_heads,
-        finer_dims=backbone.dims[-2 : -1 - spec.num_levels : -1],
-        with_references=spec.with_references,
+        finer_dims=dims[-2 : -1 - spec.num_levels : -1],
+        side_multiple=spec.side_multiple,
+        with_proposals=spec.with_proposals,
     )
     if not spec.with_masks:
         return detector
-    return SegmentingDetector(detector, spec.num_heads, backbone.dims[-4:])
+    return SegmentingDetector(detector, spec.num_heads, dims[-4:])
 
 
 def grounder_to_dict(spec: GrounderSpec) -> dict[str, Any]:

@@ -18,13 +18,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from eyespot.models.position import sine_encoding
-from eyespot.models.references import ReferenceBoxes
+from eyespot.models.proposals import Proposals, token_centres
 from eyespot.models.transformer import (
     Decoder,
     DecoderLayer,
     Encoder,
     EncoderLayer,
     FeatureResizer,
+    tie_queries_to_keys_,
     xavier_init_,
 )
 
@@ -88,6 +89,7 @@ class Memory(NamedTuple):
     position: Float[Tensor, "b s d"]
     pad_mask: Bool[Tensor, "b s"]
     num_text_tokens: int
+    centres_xy: Float[Tensor, "b i 2"] | None = None  # of image tokens; None without proposals
 
 
 class GroundingOutput(NamedTuple):
@@ -100,6 +102,7 @@ class GroundingOutput(NamedTuple):
     token_embeddings: Float[Tensor, "b k e"] | None = None
     is_final_logits: Float[Tensor, "l b q"] | None = None
     answer_logits: dict[str, Tensor] | None = None  # [B, answers], or [B] for yes or no
+    proposals: "GroundingOutput | None" = None  # what image tokens say; one layer, no queries
 
 
 class MLP(nn.Module):
@@ -158,8 +161,9 @@ class ModulatedDetector(nn.Module):
         answer_heads: Question answering heads, in the order of their queries.
         finer_dims: Channels of more maps that the transformer reads: the one before the last, the
             one before that, ... Each level then has a learned offset of its own. MDETR: none.
-        with_references: Give queries a place, and refine their boxes layer by layer
-            (`models.references`). MDETR: without.
+        with_proposals: Begin queries at the image tokens that name something, and let attention
+            begin as likeness (`models.proposals`). MDETR: learned queries.
+        side_multiple: Images are padded until their sides are multiples of this: a ViT's patch.
     """
 
     def __init__(
@@ -181,11 +185,13 @@ class ModulatedDetector(nn.Module):
         with_is_final: bool = False,
         answer_heads: Sequence[AnswerHead] = (),
         finer_dims: Sequence[int] = (),
-        with_references: bool = False,
+        with_proposals: bool = False,
+        side_multiple: int = 1,
     ) -> None:
         super().__init__()
         sizes = (dim, num_heads, ffn_dim, dropout)
         self.dim = dim
+        self.side_multiple = side_multiple
         self.backbone = backbone
         self.input_proj = nn.Conv2d(feature_dim, dim, kernel_size=1)
         self.transformer = Transformer(
@@ -196,15 +202,16 @@ class ModulatedDetector(nn.Module):
             dim,
             dropout,
         )
-        self.query_embed = nn.Embedding(num_queries, dim)
+        self.query_embed = None if with_proposals else nn.Embedding(num_queries, dim)
         self.class_embed = nn.Linear(dim, num_classes)
         self.bbox_embed = MLP((dim, dim, dim, 4))
         self.finer_proj = nn.ModuleList(nn.Conv2d(width, dim, 1) for width in finer_dims)
         self.level_embed = nn.Embedding(1 + len(finer_dims), dim) if finer_dims else None
-        self.references: ReferenceBoxes | None = None
-        if with_references:
-            self.references = ReferenceBoxes(num_queries)
+        self.proposals: Proposals | None = None
+        if with_proposals:
+            self.proposals = Proposals(dim, num_queries)
             _zero_last_(self.bbox_embed)
+            tie_queries_to_keys_(self.transformer)
         self.contrastive_align_projection_image: nn.Linear | None = None
         self.contrastive_align_projection_text: nn.Linear | None = None
         if alignment_dim is not None:
@@ -240,6 +247,10 @@ class ModulatedDetector(nn.Module):
         self, images: Float[Tensor, "b 3 hpx wpx"], pad_mask: Bool[Tensor, "b hpx wpx"]
     ) -> ImageFeatures:
         """Return backbone features; they can serve many captions."""
+        bottom, right = (-side % self.side_multiple for side in images.shape[-2:])
+        if bottom or right:
+            images = F.pad(images, (0, right, 0, bottom))
+            pad_mask = F.pad(pad_mask, (0, right, 0, bottom), value=True)
         maps: list[Tensor] = self.backbone(images)
         last = self._level(self.input_proj(maps[-1]), pad_mask, 0)
         finer = tuple(
@@ -277,8 +288,13 @@ class ModulatedDetector(nn.Module):
         nowhere = torch.zeros_like(text, dtype=image.position.dtype)
         parts = [*(level.tokens() for level in image.levels()), (text, nowhere, text_pad_mask)]
         tokens, position, pad_mask = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        centres = None
+        if self.proposals is not None:
+            tokens = tokens + position  # so that what a query reads tells where that is
+            masks = [level.pad_mask for level in image.levels()]
+            centres = torch.cat([token_centres(mask, position.dtype) for mask in masks], dim=1)
         encoded = self.transformer.encoder(tokens, position, pad_mask)
-        return Memory(encoded, position, pad_mask, text.shape[1])
+        return Memory(encoded, position, pad_mask, text.shape[1], centres)
 
     def decode(self, memory: Memory) -> GroundingOutput:
         """Let the queries read the memory, and apply the heads.
@@ -286,31 +302,54 @@ class ModulatedDetector(nn.Module):
         Answers are read from the *first* decoder layer, as the published checkpoints were
         trained; everything else from every layer.
         """
-        learned = [self.query_embed.weight]
+        batch = len(memory.tokens)
+        answers = memory.tokens.new_zeros(batch, 0, self.dim)
         if self.qa_embed is not None:
-            learned.append(self.qa_embed.weight)
-        query_position = torch.cat(learned).expand(len(memory.tokens), -1, -1)
-        num_queries = self.query_embed.num_embeddings
-        if self.references is None:
-            states = self.transformer.decoder(query_position, *memory[:3])  # [L, B, Q + heads, D]
-            boxes = self._boxes(states[:, :, :num_queries])
-        else:
-            decoder = self.transformer.decoder
-            states, boxes = self.references(decoder, query_position, self.bbox_embed, *memory[:3])
-        queries = states[:, :, :num_queries]
+            answers = self.qa_embed.weight.expand(batch, -1, -1)
+        output, states = self._detect(memory, answers)
+        if self.isfinal_embed is not None:
+            output = output._replace(is_final_logits=self.isfinal_embed(output.queries)[..., 0])
+        if self.answer_heads:
+            found = self._answer(states[0, :, output.queries.shape[2] :])
+            output = output._replace(answer_logits=found)
+        return output
+
+    def _detect(
+        self, memory: Memory, answers: Float[Tensor, "b a d"]
+    ) -> tuple[GroundingOutput, Float[Tensor, "l b n d"]]:
+        """Run the decoder; return what object queries found, and the states of all queries."""
+        text = memory.tokens[:, -memory.num_text_tokens :]
+        decoder = self.transformer.decoder
+        if self.proposals is None:
+            assert self.query_embed is not None, "queries are learned or proposed"
+            learned = self.query_embed.weight.expand(len(answers), -1, -1)
+            states = decoder(torch.cat([learned, answers], dim=1), *memory[:3])
+            queries = states[:, :, : learned.shape[1]]  # [L, B, Q, D]
+            return self._named(queries, self._boxes(queries), text), states
+        assert memory.centres_xy is not None, "fuse gives them"
+        found = self.proposals(
+            decoder, self._certainty, self.bbox_embed, answers, *memory[:3], memory.centres_xy
+        )
+        queries = found.states[:, :, : found.boxes_cxcywh.shape[2]]
+        output = self._named(queries, found.boxes_cxcywh, text)
+        image_states, image_boxes = found.image_states[None], found.image_boxes_cxcywh[None]
+        proposed = self._named(image_states, image_boxes, text)
+        return output._replace(proposals=proposed), found.states
+
+    def _named(self, queries: Tensor, boxes: Tensor, text: Tensor) -> GroundingOutput:
+        """Apply the heads that tell which tokens name each query."""
         output = GroundingOutput(self.class_embed(queries), boxes, queries)
         if self.contrastive_align_projection_image and self.contrastive_align_projection_text:
-            text = memory.tokens[:, -memory.num_text_tokens :]
             output = output._replace(
                 query_embeddings=_unit(self.contrastive_align_projection_image(queries)),
                 token_embeddings=_unit(self.contrastive_align_projection_text(text)),
             )
-        if self.isfinal_embed is not None:
-            output = output._replace(is_final_logits=self.isfinal_embed(queries)[..., 0])
-        if self.answer_heads:
-            answers = self._answer(states[0, :, queries.shape[2] :])
-            output = output._replace(answer_logits=answers)
         return output
+
+    def _certainty(self, states: Float[Tensor, "b s d"]) -> Float[Tensor, "b s"]:
+        """Log-odds against "no object", which order as its probability does."""
+        logits: Tensor = self.class_embed(states)
+        return logits[..., :-1].logsumexp(dim=-1) - logits[..., -1]
 
     def _boxes(self, queries: Float[Tensor, "l b q d"]) -> Float[Tensor, "l b q 4"]:
         """Boxes in the precision of the weights; bfloat16 would round them to 1/256 of an image."""
