@@ -59,7 +59,7 @@ def test_a_vits_class_token_and_positions_are_decayed_and_its_norms_and_biases_a
     settings = OptimizerSettings("adamw", lr=1e-3, weight_decay=0.24)
     decays = {
         param: group["weight_decay"]
-        for group in make_optimizer(model, settings).param_groups
+        for group in make_optimizer(model, settings, 64).param_groups
         for param in group["params"]
     }
     for name, param in model.named_parameters():
@@ -70,7 +70,7 @@ def test_a_vits_class_token_and_positions_are_decayed_and_its_norms_and_biases_a
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "larc"])
 def test_rates_reach_every_group(name):
-    optimizer = make_optimizer(torch.nn.Linear(3, 2), OptimizerSettings(name, lr=0.5))
+    optimizer = make_optimizer(torch.nn.Linear(3, 2), OptimizerSettings(name, lr=0.5), 64)
     base = base_rates(optimizer)
     set_rates_(optimizer, base, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.125] * len(base)
@@ -78,4 +78,4 @@ def test_rates_reach_every_group(name):
 
 def test_a_rate_of_zero_is_refused():
     with pytest.raises(RecipeError, match=r"need lr above 0 .* got lr=0"):
-        make_optimizer(torch.nn.Linear(3, 2), OptimizerSettings(lr=0.0))
+        make_optimizer(torch.nn.Linear(3, 2), OptimizerSettings(lr=0.0), 64)

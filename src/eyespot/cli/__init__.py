@@ -1,7 +1,8 @@
 """The `eyespot` command: finds the command's file, runs it, and turns mistakes into one line.
 
 A command is a file of this folder with a typed function of the same name, whose signature and
-docstring become its options and help; a file with `COMMANDS` is a group of such functions.
+docstring become its options and help; a file with `COMMANDS` is a group of such functions, and
+one with `main` reads its arguments itself.
 """
 
 import importlib
@@ -19,6 +20,9 @@ SUMMARIES = {
     "calibrate": "measure this device, to predict run times on it",
     "plan": "predict memory, speed and cost of a training run",
     "sweep": "run a population of networks or settings, on one machine or many",
+    "train": "train a recipe of any task; go on after any interruption",
+    "eval": "measure a training run",
+    "replay": "take the step again at which a loss was not finite",
     "report": "what sweeps found, as one HTML file",
 }
 
@@ -45,6 +49,9 @@ def _run(name: str, args: list[str]) -> None:
     if name not in SUMMARIES:
         raise ValueError(unknown_name("command", name, SUMMARIES))
     module = importlib.import_module(f"eyespot.cli.{name}")
+    if hasattr(module, "main"):
+        module.main(args)
+        return
     import tyro
 
     prog = f"eyespot {name}"

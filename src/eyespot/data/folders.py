@@ -113,6 +113,92 @@ class FileList:
             checked_label(label, self.num_classes, where)
         return Sample(read_image_file(self.root / name), label, name)
 
+    def count_classes(self) -> int:
+        """Return the largest label of all lines, plus one.
+
+        Raises:
+            ValueError: If a line has no label, or a negative one.
+        """
+        largest = -1
+        for place in range(len(self)):
+            _, label = _split_label(self._rows[place], f"line {place + 1} of {self.path}")
+            if label < 0:
+                raise ValueError(
+                    f"need labels of 0 or more, got {label}: line {place + 1} of {self.path}"
+                )
+            largest = max(largest, label)
+        return largest + 1
+
+
+class ArrayList:
+    """The images that a .npy array of paths lists, mapped from disk, as VISSL keeps its lists.
+
+    Args:
+        path: One-dimensional array of strings.
+        labels: Array of as many whole numbers, or None.
+        root: Folder that the paths start from; default the list's own.
+
+    Raises:
+        ValueError: If a file is missing or of another kind; on access, if an image is missing.
+    """
+
+    def __init__(self, path: Path, labels: Path | None = None, *, root: Path | None = None) -> None:
+        self.path = Path(path)
+        self.root = self.path.parent if root is None else Path(root)
+        self._labels_path = labels
+        self._arrays = self._open()
+        names, numbers = self._arrays
+        if names.ndim != 1 or names.dtype.kind not in "US" or len(names) == 0:
+            raise ValueError(
+                f"need an array of paths, got {names.dtype} of shape {names.shape}: {path}"
+            )
+        if numbers is not None and (numbers.shape != names.shape or numbers.dtype.kind not in "iu"):
+            raise ValueError(
+                f"need a whole number for each of the {len(names)} paths of {path}, got "
+                f"{numbers.dtype} of shape {numbers.shape}: {labels}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._arrays[0])
+
+    def __getitem__(self, index: int) -> Sample:
+        names, numbers = self._arrays
+        name = names[index]
+        name = os.fsdecode(name) if isinstance(name, bytes) else str(name)
+        label = None if numbers is None else int(numbers[index])
+        return Sample(read_image_file(self.root / name), label, name)
+
+    def count_classes(self) -> int:
+        """Return the largest label plus one; ValueError if one is negative."""
+        numbers = self._arrays[1]
+        assert numbers is not None
+        if numbers.min() < 0:
+            at = int(numbers.argmin())
+            raise ValueError(
+                f"need labels of 0 or more, got {numbers[at]}: row {at} of {self._labels_path}"
+            )
+        return int(numbers.max()) + 1
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_arrays": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._arrays = self._open()
+
+    def _open(self) -> tuple[np.ndarray, np.ndarray | None]:
+        labels = self._labels_path
+        return _map_array(self.path), None if labels is None else _map_array(labels)
+
+
+def _map_array(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"need a .npy array of strings or numbers, without Python objects, got {path}: {error}"
+        ) from error
+
 
 def _class_names(root: Path) -> tuple[str, ...]:
     names = sorted(

@@ -28,6 +28,10 @@ class Shards:
         num_classes: How many classes the labels may name; None gives no labels.
         index_dir: Folder for the indexes of shards that cannot be written beside.
 
+    Attributes:
+        label_limit: The largest label of all shards, plus one; 0 if there are none.
+        num_unlabelled: Samples without a label.
+
     Raises:
         ValueError: If there is no shard, or one is missing, truncated, holds a pickle, or lacks an
             image; on access, if a label is missing or out of range.
@@ -47,7 +51,13 @@ class Shards:
         self.num_classes = num_classes
         self._index_dir = index_dir
         self._shards = PackedStrings(expanded)
-        self._ends = np.cumsum([len(load_index(shard, index_dir)) for shard in expanded])
+        self.label_limit, self.num_unlabelled, counts = 0, 0, []
+        for shard in expanded:
+            labels = load_index(shard, index_dir).labels
+            counts.append(len(labels))
+            self.label_limit = max(self.label_limit, int(labels.max()) + 1)
+            self.num_unlabelled += int((labels == NO_LABEL).sum())
+        self._ends = np.cumsum(counts)
         self._indexes: OrderedDict[int, ShardIndex] = OrderedDict()
 
     def __len__(self) -> int:

@@ -44,6 +44,10 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
     """Return a plain value as the field's type, or say what was needed."""
     if is_dataclass(value) or kind is Any:
         return value
+    if is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"need a mapping for {name}, got {short(value)}")
+        return fill(kind, value, name)
     origin = get_origin(kind)
     if origin is tuple:
         item = get_args(kind)[0]

@@ -67,6 +67,7 @@ def mix(
     mixup_alpha: float,
     cutmix_alpha: float,
     generator: np.random.Generator,
+    partners: Int[Tensor, " b"] | None = None,
 ) -> Mixed:
     """Apply mixup or CutMix to a batch; with both alphas above 0, a fair coin picks one.
 
@@ -76,6 +77,7 @@ def mix(
         mixup_alpha: Both parameters of mixup's beta distribution; 0 turns mixup off.
         cutmix_alpha: The same for CutMix.
         generator: Where all chances come from: the coin, the share, the partners, the box.
+        partners: Which image each is mixed with; a permutation is drawn if not given.
 
     Raises:
         ValueError: If an alpha is negative.
@@ -87,9 +89,9 @@ def mix(
     else:
         use_mixup = mixup_alpha > 0
     if use_mixup:
-        return mixup(images, targets, alpha=mixup_alpha, generator=generator)
+        return mixup(images, targets, alpha=mixup_alpha, generator=generator, partners=partners)
     if cutmix_alpha > 0:
-        return cutmix(images, targets, alpha=cutmix_alpha, generator=generator)
+        return cutmix(images, targets, alpha=cutmix_alpha, generator=generator, partners=partners)
     return Mixed(images, targets, 1.0)
 
 
@@ -99,13 +101,14 @@ def mixup(
     *,
     alpha: float,
     generator: np.random.Generator,
+    partners: Int[Tensor, " b"] | None = None,
 ) -> Mixed:
     """Blend every image and its targets with a partner's, by one share for the whole batch.
 
     Paper: mixup (arXiv 1710.09412), eq. 1. Args as in `mix`.
     """
     kept = float(generator.beta(alpha, alpha))
-    partner = _partners(images, generator)
+    partner = _partners(images, generator) if partners is None else partners
     return Mixed(
         torch.lerp(images[partner], images, kept),
         torch.lerp(targets[partner], targets, kept),
@@ -119,6 +122,7 @@ def cutmix(
     *,
     alpha: float,
     generator: np.random.Generator,
+    partners: Int[Tensor, " b"] | None = None,
 ) -> Mixed:
     """Paste one box of a partner's image into every image; targets follow the area.
 
@@ -127,7 +131,7 @@ def cutmix(
     """
     height, width = images.shape[-2:]
     wanted = float(generator.beta(alpha, alpha))
-    partner = _partners(images, generator)
+    partner = _partners(images, generator) if partners is None else partners
     center = int(generator.integers(height)), int(generator.integers(width))
     top, bottom, left, right = cutmix_box(height, width, wanted, center)
     kept = 1 - (bottom - top) * (right - left) / (height * width)
@@ -157,6 +161,23 @@ def cutmix_box(
         max(left, 0),
         min(left + box_width, width),
     )
+
+
+def block_partners(count: int, generator: np.random.Generator) -> Int[Tensor, " {count}"]:
+    """Return partners for a shuffled batch that do not depend on how it is cut into parts.
+
+    Each image is mixed with one a random distance further on in its block of 8, around the end.
+    The reference permutes each process's images instead; a cut of the batch at multiples of 8 has
+    the partners of the whole.
+
+    Args:
+        count: Images; if 8 does not divide it, they make one block.
+        generator: Draws the distance, one number whatever the count.
+    """
+    block = 8 if count % 8 == 0 else count
+    shift = 1 + int(generator.random() * (block - 1)) if block > 1 else 0
+    place = torch.arange(count)
+    return place - place % block + (place + shift) % block
 
 
 def _partners(images: Tensor, generator: np.random.Generator) -> Tensor:

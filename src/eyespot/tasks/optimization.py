@@ -19,7 +19,8 @@ class OptimizerSettings:
 
     Attributes:
         name: SGD with Nesterov momentum, AdamW, or SGD behind LARC.
-        lr: Highest learning rate, for the recipe's batch size.
+        lr: Highest learning rate.
+        lr_batch: The batch size it is meant for; the rate grows with the batch. 0: for any.
         weight_decay: Of weights (for AdamW decoupled, times the rate).
         norm_decay: Of gains and biases of norms.
         bias_decay: Of all other biases.
@@ -31,6 +32,7 @@ class OptimizerSettings:
 
     name: Literal["sgd", "adamw", "larc"] = "sgd"
     lr: float = 0.1
+    lr_batch: int = 0
     weight_decay: float = 5e-5
     norm_decay: float = 0.0
     bias_decay: float = 0.0
@@ -63,8 +65,13 @@ class Schedule:
     per: Literal["step", "epoch"] = "epoch"
 
 
-def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
+def make_optimizer(model: nn.Module, settings: OptimizerSettings, batch_size: int) -> Optimizer:
     """Return the optimizer of a model's parameters; call it after sharding.
+
+    Args:
+        model: The network, not wrapped in DDP.
+        settings: Of the recipe.
+        batch_size: Samples of a step, all ranks together.
 
     Raises:
         RecipeError: If a number is out of its range.
@@ -74,6 +81,7 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
             "need lr above 0 and weight_decay and clip of 0 or more, got "
             f"lr={settings.lr}, weight_decay={settings.weight_decay}, clip={settings.clip}"
         )
+    lr = settings.lr * (batch_size / settings.lr_batch if settings.lr_batch else 1)
     groups: list[dict[str, Any]] = groups_by_module(
         model,
         weight_decay=settings.weight_decay,
@@ -83,11 +91,11 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
     match settings.name:
         case "sgd":
             nesterov = settings.nesterov and settings.momentum > 0
-            return SGD(groups, settings.lr, momentum=settings.momentum, nesterov=nesterov)
+            return SGD(groups, lr, momentum=settings.momentum, nesterov=nesterov)
         case "adamw":
-            return AdamW(groups, settings.lr, betas=settings.betas)
+            return AdamW(groups, lr, betas=settings.betas)
         case "larc":
-            return LARC(groups, settings.lr, momentum=settings.momentum)
+            return LARC(groups, lr, momentum=settings.momentum)
 
 
 def rate_factor(schedule: Schedule, step: int, *, steps_per_epoch: int, epochs: int) -> float:

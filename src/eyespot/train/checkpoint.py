@@ -93,6 +93,7 @@ class CheckpointFolder:
         facts: Mapping[str, Any],
         *,
         weights: Mapping[str, Tensor] | None = None,
+        about: Mapping[str, str] | None = None,
         score: float | None = None,
     ) -> None:
         """Write a checkpoint; an earlier write still under way is waited for first.
@@ -103,6 +104,7 @@ class CheckpointFolder:
                 one rank under a name that only this rank uses.
             facts: JSON data, equal on all ranks; rank 0's is stored.
             weights: The model alone, for people who want nothing else; rank 0's is stored.
+            about: What the weights file says of itself.
             score: Lower is better; the checkpoint with the lowest is never deleted.
 
         Raises:
@@ -117,8 +119,9 @@ class CheckpointFolder:
             content = {"format": FORMAT, "step": step, "score": score, "facts": dict(facts)}
             (partial / "facts.json").write_text(json.dumps(content), encoding="utf-8")
             if weights is not None:
+                metadata = {"format": "eyespot", **(about or {})}
                 copies = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-                save_file(copies, partial / "weights.safetensors", {"format": "eyespot"})
+                save_file(copies, partial / "weights.safetensors", metadata)
         _barrier(self.group)
         state = {key: value.detach() for key, value in tensors.items()}
         writer = HuggingFaceStorageWriter(str(partial / _STATE), save_distributed=True)

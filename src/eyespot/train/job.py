@@ -26,6 +26,7 @@ class Job:
         device: Where the modules are.
         step: Optimizer steps taken.
         best: Lowest score of an evaluation so far.
+        about: What a file of the first module's weights says of itself.
     """
 
     modules: dict[str, nn.Module]
@@ -33,6 +34,7 @@ class Job:
     device: torch.device
     step: int = 0
     best: float = field(default=float("inf"))
+    about: dict[str, str] = field(default_factory=dict)
 
 
 def state_tensors(job: Job, names: set[str] | None = None) -> dict[str, Tensor]:

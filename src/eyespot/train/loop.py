@@ -165,6 +165,7 @@ def _save(folder: CheckpointFolder, job: Job, log: "_Log", cadence: Cadence) -> 
         {**state_tensors(job), **random_state(job.device)},
         facts,
         weights=weights if whole else None,
+        about=job.about,
         score=log.metrics.get(cadence.score),
     )
 

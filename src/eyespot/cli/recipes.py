@@ -1,0 +1,39 @@
+"""What the commands that take a recipe share: the list, and the first argument."""
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+from eyespot.recipes import get_recipe, list_recipes
+
+
+def listing(*, as_json: bool) -> str:
+    """Return all recipes with their first lines."""
+    about = {name: _about(make) for name, make in list_recipes().items()}
+    if as_json:
+        return json.dumps(about, indent=1)
+    width = max(map(len, about))
+    lines = [f"{name:{width}}  {text.splitlines()[0]}" for name, text in about.items()]
+    return "\n".join([*lines, "", "eyespot train RECIPE --help explains one and all its numbers."])
+
+
+def named(command: str, args: list[str]) -> tuple[str, Any, list[str]]:
+    """Return the recipe's name, the recipe, and the arguments after it.
+
+    Raises:
+        ValueError: If the first argument is no recipe.
+    """
+    if args[0].startswith("-") and args[0] not in ("-h", "--help"):
+        raise ValueError(f"need a recipe first, as in `eyespot {command} RECIPE {args[0]} ...`")
+    return args[0], get_recipe(args[0]), args[1:]
+
+
+def explain(name: str) -> str:
+    """Return what a recipe's function says of it; nothing for a recipe file."""
+    make = list_recipes().get(name.replace("-", "_"))
+    return _about(make) if make else f"The recipe of {name}."
+
+
+def _about(make: Callable[[], Any]) -> str:
+    return inspect.getdoc(make) or ""

@@ -1,0 +1,30 @@
+"""`eyespot replay`: take the step again at which a run met a loss that was not finite."""
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+def replay(capture: Positional[Path], data: str | None = None, device: str | None = None) -> None:
+    """Take a captured step again and say which module first gave numbers that are not finite.
+
+    Args:
+        capture: The folder in RUN/captures that the stopped run named.
+        data: Training data, if it is elsewhere now.
+        device: Another device, such as cpu.
+    """
+    from eyespot.tasks.recipe_files import read_recipe
+    from eyespot.tasks.run import replay as take_again
+    from eyespot.tasks.run import stored_run
+    from eyespot.train.checkpoint import read_facts
+
+    folder = capture.resolve().parent.parent
+    given = {"data": data, "device": device}
+    run = stored_run(folder, **{name: value for name, value in given.items() if value is not None})
+    facts = read_facts(capture).facts
+    print(f"captured: {facts.get('error', '')}")
+    print(f"batch:    {facts.get('batch', '')}")
+    again = take_again(read_recipe(folder / "recipe.json"), run, capture)
+    print(f"again:    {again.error or 'finite this time'}")
+    if again.first:
+        print(f"first:    the output of {again.first}")

@@ -1,0 +1,100 @@
+"""The rendered world as a labelled data set, named by a string: `scenes:size=96,count=5000`."""
+
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from eyespot.data.samples import Sample
+from eyespot.data.scenes import By, SceneConfig, class_names, classify, render
+from eyespot.errors import unknown_name
+
+_CONFIG_KEYS = {
+    "size": "image_size",
+    "min_objects": "min_objects",
+    "max_objects": "max_objects",
+    "difficulty": "difficulty",
+    "composition": "composition",
+}
+_WORDS = ("difficulty", "composition", "by")
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """What a `scenes` string says.
+
+    Args:
+        config: The world; its split is set by `SceneSamples`.
+        count: Scenes of the training split.
+        val_count: Scenes of each other split.
+        seed: Names the world.
+        by: What makes a class: "shape", "colour" or "shape_colour".
+    """
+
+    config: SceneConfig
+    count: int = 10_000
+    val_count: int = 1_000
+    seed: int = 0
+    by: By = "shape"
+
+    def split(self, name: str) -> tuple[SceneConfig, int]:
+        """Return the world and the number of scenes of "train", "val" or "test"."""
+        count = self.count if name == "train" else self.val_count
+        return replace(self.config, split=name), count  # type: ignore[arg-type]  # it is checked
+
+
+def parse_scenes(source: str) -> SceneSource:
+    """Read `scenes` or `scenes:KEY=VALUE,...`.
+
+    Keys: size (of the image in pixels), count, val_count, seed, by, min_objects, max_objects,
+    difficulty, composition; `SceneConfig` and `SceneSource` explain them.
+
+    Raises:
+        ValueError: If a key is unknown or a value out of range.
+    """
+    known = (*_CONFIG_KEYS, "count", "val_count", "seed", "by")
+    settings: dict[str, Any] = {}
+    _, _, listed = source.partition(":")
+    for item in filter(None, listed.split(",")):
+        key, _, value = item.partition("=")
+        if key not in known:
+            raise ValueError(unknown_name("key of scenes:KEY=VALUE,...", key, known))
+        if key not in _WORDS and not value.isdecimal():
+            raise ValueError(f"need a whole number of 0 or more for {key}, got {value!r}: {source}")
+        settings[key] = value if key in _WORDS else int(value)
+    if settings.get("by", "shape") not in get_args(By):
+        raise ValueError(f"need by from {get_args(By)}, got {settings['by']!r}: {source}")
+    config = SceneConfig(
+        **{_CONFIG_KEYS[key]: settings.pop(key) for key in _CONFIG_KEYS if key in settings}
+    )
+    scenes = SceneSource(config, **settings)
+    if min(scenes.count, scenes.val_count) < 1:
+        raise ValueError(f"need at least one scene in each split, got {source}")
+    return scenes
+
+
+class SceneSamples:
+    """Rendered scenes with the class of their largest object as label.
+
+    Splits draw from streams that never meet. Pixels are made on access.
+
+    Args:
+        source: What to render.
+        split: "train", "val" or "test".
+
+    Attributes:
+        classes: Names of the classes, by label.
+    """
+
+    def __init__(self, source: SceneSource, split: str) -> None:
+        self.source = source
+        self.split = split
+        self._config, self._count = source.split(split)
+        self.classes = class_names(self._config, source.by)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Sample:
+        index = range(len(self))[index]
+        labelled = classify(self._config, self.source.seed, index, by=self.source.by)
+        name = f"scenes/{self.split}/{index}"
+        return Sample(render(labelled.scene), labelled.label, name)

@@ -1,0 +1,435 @@
+"""Supervised classification: the recipes of pycls, of *Early Convolutions* and of FAMS.
+
+Papers: arXiv 2106.14881, section 4 and appendix; 2103.06877, appendix; 2003.13678, section 4.
+Shapes: B samples, h, w of a view.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from eyespot import dist
+from eyespot.data.loader import Batch, Examples, Loader
+from eyespot.data.open import Opened, open_samples, open_train_and_val
+from eyespot.data.quarantine import Quarantine
+from eyespot.data.sampling import Order
+from eyespot.design.by_name import to_spec
+from eyespot.design.spec_files import spec_to_dict
+from eyespot.design.specs import Spec
+from eyespot.errors import RecipeError
+from eyespot.losses.classify import block_partners, mix, smooth_one_hot, soft_cross_entropy
+from eyespot.models.build import create_model
+from eyespot.models.speed import (
+    SpeedSettings,
+    autocast,
+    prepare_training,
+    speed_defaults,
+    to_layout,
+)
+from eyespot.models.sync_bn import to_sync_bn
+from eyespot.optim.ema import pycls_alpha, update_ema_
+from eyespot.tasks.optimization import (
+    OptimizerSettings,
+    Schedule,
+    base_rates,
+    make_optimizer,
+    rate_factor,
+    set_rates_,
+)
+from eyespot.tasks.pictures import Pictures, evaluation_view, to_network, train_view
+from eyespot.tasks.run import Place, Prepared, Run
+from eyespot.train.job import Job
+from eyespot.train.loop import Cadence
+from eyespot.train.precise_bn import update_precise_bn_
+from eyespot.train.sharding import wrap
+from eyespot.train.update import backward_all, step_
+from eyespot.weights.load import load_weights
+
+_MIXING = 0x6D6978  # sets the mixing draws apart from all others of a seed
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """An average of the weights over training, which is evaluated too.
+
+    Attributes:
+        form: "pycls" is the reference's (see `pycls_alpha`), "plain" keeps `decay` of itself
+            every step, less at the start; "none" for no average.
+        alpha: Of "pycls".
+        period: Steps from one update to the next, of "pycls".
+        decay: Of "plain".
+    """
+
+    form: Literal["none", "pycls", "plain"] = "none"
+    alpha: float = 1e-5
+    period: int = 32
+    decay: float = 0.9999
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyRecipe:
+    """All numbers of a supervised training.
+
+    Attributes:
+        model: A name (`eyespot models`) or a spec file.
+        num_classes: Outputs; 0 for as many as the data has.
+        epochs: Passes over the training data.
+        batch_size: Images of a step, all ranks together.
+        accumulate: Parts in which each rank works a step off, to save memory.
+        optimizer: Which, and its numbers.
+        schedule: Of the learning rate.
+        pictures: What happens to an image.
+        label_smoothing: In 0..1.
+        mixup: Alpha of mixup; 0 for none. With CutMix, a coin picks one for each batch.
+        cutmix: Alpha of CutMix; 0 for none.
+        average: Of the weights.
+        precise_bn: Images whose batch statistics replace the running ones before each
+            evaluation; 0 for none.
+        sync_bn: Batch statistics over all ranks.
+        precision: "auto" is the fastest measured on the device, and said.
+        compile: Whether torch.compile fuses operations; "auto" as measured.
+        checkpoint_blocks: Keep no activations inside blocks, compute them again.
+        start_from: A weights file to begin with (fine-tuning); "" for new weights.
+        start_head: Whether its classifier is taken too.
+        evaluate_every: Epochs from one evaluation to the next.
+        eval_batch_size: Images of an evaluation's batch, each rank.
+        seed: Of everything random.
+    """
+
+    model: str = "RegNetY-400MF"
+    num_classes: int = 0
+    epochs: int = 100
+    batch_size: int = 1024
+    accumulate: int = 1
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: Schedule = field(default_factory=Schedule)
+    pictures: Pictures = field(default_factory=Pictures)
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    average: Average = field(default_factory=Average)
+    precise_bn: int = 8192
+    sync_bn: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    checkpoint_blocks: bool = False
+    start_from: str = ""
+    start_head: bool = False
+    evaluate_every: int = 1
+    eval_batch_size: int = 200
+    seed: int = 1
+
+
+def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
+    """Build what the engine needs: data, network, optimizer, and the three functions below.
+
+    Raises:
+        RecipeError: If the recipe says something that cannot be run.
+        ValueError: If the data cannot be used.
+    """
+    _check(recipe)
+    train, val = _open(run)
+    num_classes = recipe.num_classes or train.num_classes or 0
+    if num_classes < max(train.num_classes or 0, val.num_classes or 0, 1):
+        raise RecipeError(
+            f"need num_classes of {max(train.num_classes or 0, val.num_classes or 0)} or more "
+            f"for {train.description} and {val.description}, got {num_classes}"
+        )
+    spec = to_spec(recipe.model)
+    speed = _speed(recipe, spec, place)
+    network, average = _networks(recipe, spec, num_classes, speed, place)
+    model = wrap(network, place.parallel, compute_dtype=speed.dtype)
+    optimizer = make_optimizer(network, recipe.optimizer, recipe.batch_size)
+    data = _Data.of(recipe, run, place, train, val)
+    modules = {"model": network} if average is None else {"model": network, "average": average}
+    job = Job(modules, {"optimizer": optimizer}, place.device)
+    job.about = _about(spec, num_classes, recipe, train)
+    training = _Training(recipe, model, optimizer, base_rates(optimizer), data, speed, num_classes)
+    every = data.order.steps_per_epoch * recipe.evaluate_every
+    return Prepared(
+        job,
+        Cadence(
+            total_steps=data.order.steps_per_epoch * recipe.epochs,
+            log_every=run.log_every,
+            evaluate_every=every,
+            checkpoint_every=run.checkpoint_every or every,
+            keep_last=run.keep_last,
+            score="error" if average is None else "average_error",
+        ),
+        batches=partial(_batches, data, recipe.epochs),
+        train_step=partial(train_step, training),
+        evaluate=partial(evaluate, training),
+        batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
+        best="model" if average is None else "average",
+    )
+
+
+def _open(run: Run) -> tuple[Opened, Opened]:
+    if not run.val:
+        return open_train_and_val(run.data, labelled=True)
+    return open_samples(run.data, labelled=True), open_samples(run.val, labelled=True)
+
+
+class _Training(NamedTuple):
+    """What a step needs beside the job's state, and never changes."""
+
+    recipe: ClassifyRecipe
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    rates: Mapping[int, float]
+    data: "_Data"
+    speed: SpeedSettings
+    num_classes: int
+
+
+def train_step(training: _Training, job: Job, batch: Batch) -> dict[str, Tensor]:
+    """Take one step: augment, mix, predict, descend, average.
+
+    Returns:
+        The loss in nats, the share of wrong answers in percent (against the strongest class of a
+        mixed target), the gradient's norm, and the learning rate.
+    """
+    recipe, optimizer, data = training.recipe, training.optimizer, training.data
+    factor = rate_factor(
+        recipe.schedule,
+        job.step,
+        steps_per_epoch=data.order.steps_per_epoch,
+        epochs=recipe.epochs,
+    )
+    set_rates_(optimizer, training.rates, factor)
+    wrong: list[Tensor] = []
+
+    def loss_of(part: tuple[Tensor, Tensor]) -> Tensor:
+        images, targets = _mixed(training, job.step, *part)
+        with autocast(job.device, training.speed):
+            logits = training.model(to_layout(images, training.speed))
+            loss = soft_cross_entropy(logits, targets)
+        wrong.append((logits.argmax(1) != targets.argmax(1)).float().mean())
+        return loss
+
+    images = to_network(batch, recipe.pictures, job.device)
+    labels = batch.labels.to(job.device)
+    parts = list(zip(images.chunk(recipe.accumulate), labels.chunk(recipe.accumulate), strict=True))
+    loss = backward_all(parts, loss_of, model=training.model)
+    norm = step_(optimizer, loss, clip=recipe.optimizer.clip)
+    _update_average_(training, job)
+    rate = torch.tensor(optimizer.param_groups[0]["lr"], device=loss.device)
+    error = 100 * torch.stack(wrong).mean()
+    return {"loss": loss, "error": error, "gradient_norm": norm, "lr": rate}
+
+
+def _mixed(training: _Training, step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Smoothed and mixed; chances depend on the seed and the step alone."""
+    recipe = training.recipe
+    targets = smooth_one_hot(labels, training.num_classes, smoothing=recipe.label_smoothing)
+    if not (recipe.mixup or recipe.cutmix):
+        return images, targets
+    generator = np.random.default_rng((recipe.seed, step, _MIXING))
+    partners = block_partners(len(images), generator).to(images.device)
+    mixed = mix(
+        images,
+        targets,
+        mixup_alpha=recipe.mixup,
+        cutmix_alpha=recipe.cutmix,
+        generator=generator,
+        partners=partners,
+    )
+    return mixed.images, mixed.targets
+
+
+def _update_average_(training: _Training, job: Job) -> None:
+    """Move the average, after step job.step (counted from 0)."""
+    recipe, steps = training.recipe, training.data.order.steps_per_epoch
+    rule = recipe.average
+    if rule.form == "none":
+        return
+    epoch, place = divmod(job.step, steps)
+    if rule.form == "plain":
+        share = 1 - min(rule.decay, (1 + job.step) / (10 + job.step))
+    elif place % rule.period:
+        return
+    elif epoch < recipe.schedule.warmup_epochs:
+        share = 1.0
+    else:
+        share = pycls_alpha(
+            rule.alpha, batch_size=recipe.batch_size, epochs=recipe.epochs, period=rule.period
+        )
+    update_ema_(job.modules["average"], job.modules["model"], share)
+
+
+def evaluate(training: _Training, job: Job) -> dict[str, float]:
+    """Return errors in percent and the loss on the test images, of the model and its average."""
+    found: dict[str, float] = {}
+    for name, network in job.modules.items():
+        prefix = "" if name == "model" else f"{name}_"
+        if training.recipe.precise_bn:
+            update_precise_bn_(network, _statistics_batches(training, job))
+        for key, value in _test(training, network, job.device).items():
+            found[prefix + key] = value
+    return found
+
+
+def _statistics_batches(training: _Training, job: Job) -> Iterator[Tensor]:
+    """Training images of the epoch just done, for precise batch norm."""
+    recipe, order = training.recipe, training.data.order
+    count = min(max(1, recipe.precise_bn // recipe.batch_size), order.steps_per_epoch)
+    first = max(0, job.step - 1) // order.steps_per_epoch * order.steps_per_epoch
+    for batch in training.data.train_loader(first, first + count):
+        images = to_network(batch, recipe.pictures, job.device)
+        for part in images.chunk(recipe.accumulate):
+            with autocast(job.device, training.speed):
+                yield to_layout(part, training.speed)
+
+
+@torch.no_grad()
+def _test(training: _Training, network: nn.Module, device: torch.device) -> dict[str, float]:
+    """The network's errors on the test images, each counted once whatever the number of ranks."""
+    network.eval()
+    sums = torch.zeros(4, dtype=torch.float64, device=device)  # images, wrong, wrong of 5, loss
+    for batch in training.data.test_loader():
+        images = to_network(batch, training.data.test_pictures, device)
+        labels = batch.labels.to(device)
+        with autocast(device, training.speed):
+            logits = network(to_layout(images, training.speed)).float()
+        top = logits.topk(min(5, training.num_classes)).indices == labels[:, None]  # [B, 5]
+        loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
+        wrong = (~top[:, 0]).sum(), (~top.any(1)).sum()
+        sums += torch.stack([torch.tensor(len(labels), device=device), *wrong, loss]).double()
+    network.train()
+    images_seen, wrong_1, wrong_5, loss = dist.all_reduce_sum(sums).tolist()
+    found = {"error": 100 * wrong_1 / images_seen, "test_loss": loss / images_seen}
+    return found | ({"error_top5": 100 * wrong_5 / images_seen} if training.num_classes > 5 else {})
+
+
+class _Data(NamedTuple):
+    """The two data sets, ready to be read."""
+
+    order: Order
+    examples: Examples
+    test_examples: Examples
+    test_order: Order
+    test_pictures: Pictures
+    quarantine: Path
+    max_bad: float
+    workers: int
+
+    @staticmethod
+    def of(recipe: ClassifyRecipe, run: Run, place: Place, train: Opened, val: Opened) -> "_Data":
+        pictures = recipe.pictures
+        order = Order(len(train.samples), recipe.batch_size, recipe.seed)
+        order.part(0, rank=dist.rank(), world_size=dist.world_size())
+        batch = recipe.eval_batch_size * dist.world_size()
+        return _Data(
+            order,
+            Examples(
+                train.samples,
+                train_view(pictures),
+                seed=recipe.seed,
+                pca_std=pictures.pca_std,
+            ),
+            Examples(val.samples, evaluation_view(pictures), seed=recipe.seed),
+            Order(len(val.samples), batch, recipe.seed, shuffle=False, drop_last=False),
+            Pictures(pictures.size_px, pca_std=0.0, mean=pictures.mean, std=pictures.std),
+            run.out / f"quarantine{f'-{dist.rank()}' if dist.rank() else ''}.jsonl",
+            run.max_bad,
+            place.workers,
+        )
+
+    def train_loader(self, start: int, stop: int, quarantine: Quarantine | None = None) -> Loader:
+        return Loader(
+            self.examples,
+            self.order,
+            start_step=start,
+            stop_step=stop,
+            rank=dist.rank(),
+            world_size=dist.world_size(),
+            num_workers=self.workers,
+            quarantine=quarantine,
+        )
+
+    def test_loader(self) -> Loader:
+        return Loader(
+            self.test_examples,
+            self.test_order,
+            rank=dist.rank(),
+            world_size=dist.world_size(),
+            num_workers=self.workers,
+        )
+
+
+def _batches(data: _Data, epochs: int, start: int) -> Iterator[Batch]:
+    seen = start * data.order.batch_size // dist.world_size()
+    bad = Quarantine(data.quarantine, budget=data.max_bad, start_step=start, num_seen=seen)
+    return iter(data.train_loader(start, data.order.steps_per_epoch * epochs, bad))
+
+
+def _networks(
+    recipe: ClassifyRecipe, spec: Spec, num_classes: int, speed: SpeedSettings, place: Place
+) -> tuple[nn.Module, nn.Module | None]:
+    """The network and, if wanted, a second one for the average that begins as its copy."""
+
+    def new() -> nn.Module:
+        size = recipe.pictures.size_px
+        network = create_model(spec, num_classes=num_classes, image_size=size)
+        if recipe.sync_bn:
+            network = to_sync_bn(network)
+        return network.to(place.device)
+
+    network = new()
+    if recipe.start_from:
+        head: Literal["load", "drop"] = "load" if recipe.start_head else "drop"
+        load_weights(network, recipe.start_from, head=head)
+    network.set_grad_checkpointing(recipe.checkpoint_blocks)  # type: ignore[operator]
+    average = None
+    if recipe.average.form != "none":
+        average = new()
+        average.load_state_dict(network.state_dict())
+        average = prepare_training(average.requires_grad_(False), speed)
+        if place.parallel == "fsdp":
+            average = wrap(average, "fsdp", compute_dtype=speed.dtype)
+    return prepare_training(network, speed), average
+
+
+def _speed(recipe: ClassifyRecipe, spec: Spec, place: Place) -> SpeedSettings:
+    found = speed_defaults(place.device, spec, "training", exact=recipe.precision == "float32")
+    changes: dict[str, Any] = {}
+    if recipe.precision == "bfloat16":
+        changes["dtype"] = torch.bfloat16
+    if recipe.compile != "auto":
+        changes["compile"] = recipe.compile == "on"
+    return replace(found, **changes)
+
+
+def _about(spec: Spec, num_classes: int, recipe: ClassifyRecipe, data: Opened) -> dict[str, str]:
+    pictures = recipe.pictures
+    return {
+        "spec": json.dumps(spec_to_dict(replace(spec, num_classes=num_classes))),
+        "classes": json.dumps(data.classes),
+        "pictures": json.dumps(asdict(pictures)),
+    }
+
+
+def _check(recipe: ClassifyRecipe) -> None:
+    if min(recipe.epochs, recipe.batch_size, recipe.accumulate, recipe.evaluate_every) < 1:
+        raise RecipeError(
+            "need epochs, batch_size, accumulate and evaluate_every of 1 or more, got "
+            f"{recipe.epochs}, {recipe.batch_size}, {recipe.accumulate}, {recipe.evaluate_every}"
+        )
+    if recipe.batch_size % (recipe.accumulate * dist.world_size()):
+        raise RecipeError(
+            f"need a batch_size that {dist.world_size()} ranks and {recipe.accumulate} parts "
+            f"share evenly, got {recipe.batch_size}"
+        )
+    if not 0 <= recipe.label_smoothing < 1 or not math.isfinite(recipe.optimizer.lr):
+        raise RecipeError(
+            "need label_smoothing in 0..1 and a finite lr, got "
+            f"{recipe.label_smoothing} and {recipe.optimizer.lr}"
+        )

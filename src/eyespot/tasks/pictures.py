@@ -1,0 +1,73 @@
+"""The pictures part of recipes: what a training and a test image go through."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eyespot.data.loader import Batch, MakeViews
+from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from eyespot.data.views import PaddedView, TestView, TrainView
+from eyespot.errors import RecipeError
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What happens to an image between its file and the network.
+
+    Attributes:
+        size_px: Side of a training view; of a test view too.
+        test_resize_px: What the shorter side of a test image is resized to; 0 for `size_px`.
+        view: "crop" is a random resized crop, "pad" CIFAR's zero padding and crop; both are
+            mirrored half the time. "middle" is the test view, for overfitting and measuring.
+        area: Range of a random crop's share of the image.
+        pad_px: Padding of "pad".
+        policy: "AutoAugment", "RandAugment_N2_M0.5", or "" for none.
+        pca_std: Of AlexNet's colour shift; 0 for none.
+        mean: Of each channel, in 0..1.
+        std: Of each channel, in 0..1.
+    """
+
+    size_px: int = 224
+    test_resize_px: int = 256
+    view: Literal["crop", "pad", "middle"] = "crop"
+    area: tuple[float, float] = (0.08, 1.0)
+    pad_px: int = 4
+    policy: str = ""
+    pca_std: float = 0.1
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+def train_view(pictures: Pictures) -> MakeViews:
+    """Return what makes training views.
+
+    Raises:
+        RecipeError: If a number is out of range or the policy is unknown.
+    """
+    if pictures.size_px < 1 or not 0 < pictures.area[0] <= pictures.area[1] <= 1:
+        raise RecipeError(
+            "need size_px of 1 or more and an area within 0..1, got "
+            f"{pictures.size_px} and {pictures.area}"
+        )
+    match pictures.view:
+        case "crop":
+            return TrainView(pictures.size_px, pictures.area, pictures.policy)
+        case "pad":
+            return PaddedView(pictures.pad_px)
+        case "middle":
+            return evaluation_view(pictures)
+
+
+def evaluation_view(pictures: Pictures) -> MakeViews:
+    """Return what makes test views."""
+    return TestView(max(pictures.test_resize_px, pictures.size_px), pictures.size_px)
+
+
+def to_network(batch: Batch, pictures: Pictures, device: torch.device) -> Float[Tensor, "b 3 h w"]:
+    """Return a batch's one view, normalised, on the device."""
+    images = batch.images[0][0].to(device, non_blocking=True)  # [B, 3, h, w]
+    shift = batch.shifts if pictures.pca_std else None
+    return normalize(images, mean=pictures.mean, std=pictures.std, shift=shift)
