@@ -96,7 +96,9 @@ def resize(grounded: GroundedImage, hw_px: tuple[int, int]) -> GroundedImage:
     across, down = width / old_width, height / old_height
     scale = grounded.boxes_xyxy_px.new_tensor([across, down, across, down])
     masks = grounded.masks
-    if masks is not None:
+    if masks is not None and len(masks) == 0:
+        masks = masks.new_zeros(0, height, width)
+    elif masks is not None:
         masks = F.interpolate(masks.unsqueeze(0).byte(), size=hw_px, mode="nearest")[0].bool()
     return grounded._replace(
         image=image,

@@ -25,9 +25,7 @@ class Draws:
     """
 
     def __init__(self, seed: int, epoch: int, index: int, view: int = 0) -> None:
-        key = ((epoch & _WORD) << 64) | (seed & _WORD)
-        counter = ((index & _WORD) << 128) | ((view & _WORD) << 64)
-        self._philox = np.random.Philox(key=key, counter=counter)
+        self._philox = _philox(seed, epoch, index, view)
         self._numbers: list[int] = []
 
     def bits(self) -> int:
@@ -61,3 +59,14 @@ class Draws:
             other = self.integer(last + 1)
             order[last], order[other] = order[other], order[last]
         return order
+
+
+def generator(seed: int, epoch: int, index: int, view: int = 0) -> np.random.Generator:
+    """Return numpy's generator at the place of `Draws(seed, epoch, index, view)`."""
+    return np.random.Generator(_philox(seed, epoch, index, view))
+
+
+def _philox(seed: int, epoch: int, index: int, view: int) -> np.random.Philox:
+    key = ((epoch & _WORD) << 64) | (seed & _WORD)
+    counter = ((index & _WORD) << 128) | ((view & _WORD) << 64)
+    return np.random.Philox(key=key, counter=counter)

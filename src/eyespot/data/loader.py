@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import numpy as np
@@ -68,6 +68,43 @@ class Batch(NamedTuple):
     bad: tuple[BadSample, ...]
 
 
+@runtime_checkable
+class AnyBatch(Protocol):
+    """What every batch tells the loader."""
+
+    @property
+    def step(self) -> int:
+        """Counted from 0 over all epochs."""
+
+    @property
+    def indices(self) -> Tensor:
+        """Of the samples that were read."""
+
+    @property
+    def bad(self) -> tuple[BadSample, ...]:
+        """Samples that could not be read and were replaced."""
+
+
+BatchT = TypeVar("BatchT", bound=AnyBatch)
+BatchT_co = TypeVar("BatchT_co", bound=AnyBatch, covariant=True)
+
+
+@runtime_checkable
+class Loadable(Protocol[BatchT_co]):
+    """What a `Loader` loads: examples by (step, epoch, index), and how they become a batch."""
+
+    seed: int
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __getitem__(self, where: tuple[int, int, int]) -> Any:
+        """Return the example of one step, epoch and index."""
+
+    def collate(self, examples: Sequence[Any]) -> BatchT_co:
+        """Put examples together."""
+
+
 class Examples(Dataset[Example]):
     """A dataset with its views, asked by (step, epoch, index).
 
@@ -110,8 +147,12 @@ class Examples(Dataset[Example]):
         label = NO_LABEL if found.label is None else found.label
         return Example(step, views, label, found.index, shift, found.bad)
 
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Put examples together, as `collate` says."""
+        return collate(examples)
 
-class Loader:
+
+class Loader(Generic[BatchT]):
     """The batches of one rank, from a step to a step.
 
     Iterating again starts again, with the same processes. Draws nothing from torch's global
@@ -134,7 +175,7 @@ class Loader:
 
     def __init__(
         self,
-        examples: Examples,
+        examples: Loadable[BatchT],
         order: Order,
         *,
         start_step: int = 0,
@@ -161,11 +202,11 @@ class Loader:
         self._quarantine = quarantine
         self._waited = 0.0
         self._since = time.perf_counter()
-        self._loader = DataLoader(
-            examples,
+        self._loader: DataLoader[Any] = DataLoader(
+            examples,  # type: ignore[arg-type]  # it has a length and items, which is enough
             batch_sampler=self.sampler,
             num_workers=num_workers,
-            collate_fn=collate,
+            collate_fn=examples.collate,
             worker_init_fn=_start_worker,
             multiprocessing_context=start_method if num_workers else None,
             persistent_workers=num_workers > 0,
@@ -175,7 +216,7 @@ class Loader:
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[BatchT]:
         batches = iter(self._loader)
         while True:
             start = time.perf_counter()

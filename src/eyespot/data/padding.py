@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 
 class PaddedImages(NamedTuple):
     """A batch of images of the largest height and the largest width."""
 
-    images: Float[Tensor, "b c h w"]
+    images: Shaped[Tensor, "b c h w"]
     pad_mask: Bool[Tensor, "b h w"]  # True on padding
 
 
-def pad_images(images: Sequence[Float[Tensor, "c _ _"]]) -> PaddedImages:
+def pad_images(images: Sequence[Shaped[Tensor, "c _ _"]]) -> PaddedImages:
     """Batch images; their sizes are not rounded."""
     batch = pad_to_largest(images)
     pad_mask = torch.ones(batch[:, 0].shape, dtype=torch.bool, device=batch.device)

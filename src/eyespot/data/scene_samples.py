@@ -1,10 +1,10 @@
 """The rendered world as a labelled data set, named by a string: `scenes:size=96,count=5000`."""
 
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
 
 from eyespot.data.samples import Sample
-from eyespot.data.scenes import By, SceneConfig, class_names, classify, render
+from eyespot.data.scenes import By, SceneConfig, Wording, class_names, classify, render
 from eyespot.errors import unknown_name
 
 _CONFIG_KEYS = {
@@ -14,7 +14,9 @@ _CONFIG_KEYS = {
     "difficulty": "difficulty",
     "composition": "composition",
 }
-_WORDS = ("difficulty", "composition", "by")
+_WORDS = ("difficulty", "composition", "by", "text", "wording")
+
+Text = Literal["caption", "referring", "question"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,10 @@ class SceneSource:
         count: Scenes of the training split.
         val_count: Scenes of each other split.
         seed: Names the world.
-        by: What makes a class: "shape", "colour" or "shape_colour".
+        by: What makes a class: "shape", "colour" or "shape_colour"; read by `SceneSamples`.
+        text: What is said about a scene; read by `grounding_sources.GroundedScenes`.
+        absent: Things that are not there in each caption.
+        wording: "plain" or "varied".
     """
 
     config: SceneConfig
@@ -34,6 +39,9 @@ class SceneSource:
     val_count: int = 1_000
     seed: int = 0
     by: By = "shape"
+    text: Text = "caption"
+    absent: int = 0
+    wording: Wording = "varied"
 
     def split(self, name: str) -> tuple[SceneConfig, int]:
         """Return the world and the number of scenes of "train", "val" or "test"."""
@@ -44,13 +52,13 @@ class SceneSource:
 def parse_scenes(source: str) -> SceneSource:
     """Read `scenes` or `scenes:KEY=VALUE,...`.
 
-    Keys: size (of the image in pixels), count, val_count, seed, by, min_objects, max_objects,
-    difficulty, composition; `SceneConfig` and `SceneSource` explain them.
+    Keys: size (of the image in pixels), count, val_count, seed, by, text, absent, wording,
+    min_objects, max_objects, difficulty, composition; `SceneConfig` and `SceneSource` explain them.
 
     Raises:
         ValueError: If a key is unknown or a value out of range.
     """
-    known = (*_CONFIG_KEYS, "count", "val_count", "seed", "by")
+    known = (*_CONFIG_KEYS, *(one.name for one in fields(SceneSource) if one.name != "config"))
     settings: dict[str, Any] = {}
     _, _, listed = source.partition(":")
     for item in filter(None, listed.split(",")):
@@ -60,8 +68,9 @@ def parse_scenes(source: str) -> SceneSource:
         if key not in _WORDS and not value.isdecimal():
             raise ValueError(f"need a whole number of 0 or more for {key}, got {value!r}: {source}")
         settings[key] = value if key in _WORDS else int(value)
-    if settings.get("by", "shape") not in get_args(By):
-        raise ValueError(f"need by from {get_args(By)}, got {settings['by']!r}: {source}")
+    for key, words in (("by", By), ("text", Text), ("wording", Wording)):
+        if key in settings and settings[key] not in get_args(words):
+            raise ValueError(f"need {key} from {get_args(words)}, got {settings[key]!r}: {source}")
     config = SceneConfig(
         **{_CONFIG_KEYS[key]: settings.pop(key) for key in _CONFIG_KEYS if key in settings}
     )
