@@ -12,7 +12,7 @@ from typing import Any
 from eyespot.errors import RecipeError, unknown_name
 from eyespot.tasks.recipe_files import read_recipe
 
-FAMILIES = ("classify",)
+FAMILIES = ("classify", "ground")
 
 
 def list_recipes() -> dict[str, Callable[[], Any]]:
