@@ -180,6 +180,7 @@ def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str
         terms = _no_terms(training)
     else:
         loss, terms = _set_loss(training, job, images, batch, boxes, targets, num_boxes)
+    loss.backward()  # type: ignore[no-untyped-call]
     norm = step_(optimizer, loss, clip=recipe.rates.clip)
     if recipe.average:
         share = 1 - recipe.average if job.step >= recipe.words.steps else 1.0
