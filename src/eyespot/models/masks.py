@@ -165,3 +165,10 @@ class SegmentingDetector(nn.Module):
         attention = self.bbox_attention(found.queries[-1], encoded, image.pad_mask)
         masks = self.mask_head(image.projected, attention, image.maps[-2::-1])
         return SegmentationOutput(found, masks)
+
+
+def detector_of(model: nn.Module) -> ModulatedDetector:
+    """Return the detector itself, without a segmentation head around it."""
+    detector = model.detr if isinstance(model, SegmentingDetector) else model
+    assert isinstance(detector, ModulatedDetector), "grounding networks are one of these two"
+    return detector

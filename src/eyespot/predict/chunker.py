@@ -12,7 +12,6 @@ from eyespot.ops.spans import Span
 from eyespot.predict.words import (
     ADJECTIVES,
     CLOSED,
-    COUNTED,
     DETERMINERS,
     DIRECTIONS,
     MARKINGS,
@@ -80,7 +79,7 @@ def _phrase_end(words: list[_Word], start: int) -> int:
 
 
 def _continues(words: list[_Word], at: int, first: int, *, determined: bool) -> bool:
-    """Say whether the word belongs to the phrase whose words without determiner begin at `first`."""
+    """Whether the word belongs to the phrase that begins at `first`, determiners left out."""
     text, before = words[at].text, _text(words, at - 1)
     if not words[at].is_word:
         return text == "," and at > first and _joins_adjectives(words, at)
@@ -170,6 +169,3 @@ def _text(words: list[_Word], at: int) -> str:
 def _last_character(word: _Word) -> int:
     """The end of a word without a closing quotation mark."""
     return word.end - (word.text[-1] in "'’" and not word.text.endswith(("s'", "s’")))
-
-
-__all__ = ["COUNTED", "noun_phrases"]

@@ -193,12 +193,15 @@ def smoke() -> GroundRecipe:
 
 
 _WORLD = SceneConfig(
-    image_size=64,
+    image_size=96,
     min_objects=1,
-    max_objects=3,
+    max_objects=4,
     difficulty="easy",
-    shapes=("circle", "square", "triangle", "star"),
-    colours=("red", "green", "blue", "yellow", "purple", "white"),
+    shapes=(
+        *("circle", "square", "triangle", "star", "heart", "cross"),
+        *("cup", "house", "tree", "car", "fish", "key"),
+    ),
+    colours=("red", "orange", "yellow", "green", "blue", "purple", "black", "white"),
     sizes=("small", "large"),
     materials=("matte",),
 )
@@ -214,11 +217,11 @@ _SMALL = Network(
     num_decoder_layers=2,
     ffn_dim=256,
     dropout=0.0,
-    num_queries=12,
+    num_queries=16,
     num_classes=65,
     with_proposals=True,
-    short_side_px=64,
-    max_long_side_px=64,
+    short_side_px=96,
+    max_long_side_px=192,
 )
 
 

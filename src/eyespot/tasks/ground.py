@@ -31,7 +31,7 @@ from eyespot.losses.grounding import (
 from eyespot.losses.masks import mask_losses
 from eyespot.losses.words import box_features, phrase_words, word_loss
 from eyespot.models.grounder import GrounderSpec, build_grounder, grounder_to_dict
-from eyespot.models.masks import SegmentationOutput
+from eyespot.models.masks import SegmentationOutput, detector_of
 from eyespot.models.mdetr import GroundingOutput
 from eyespot.ops.matching import Matches
 from eyespot.optim.ema import update_ema_
@@ -40,7 +40,6 @@ from eyespot.tasks.ground_data import GroundData, Views, open_data
 from eyespot.tasks.ground_evaluation import evaluate_grounding
 from eyespot.tasks.ground_network import (
     Network,
-    detector_of,
     load_parts_,
     network_spec,
     network_tokenizer,

@@ -13,8 +13,8 @@ from eyespot.models.bert import BertSizes
 from eyespot.models.build import create_model
 from eyespot.models.features import FeatureExtractor
 from eyespot.models.grounder import GrounderSpec, ImageSize
-from eyespot.models.masks import SegmentingDetector
-from eyespot.models.mdetr import CLEVR_HEADS, GQA_HEADS, GQA_UNIFIED_HEADS, ModulatedDetector
+from eyespot.models.masks import detector_of
+from eyespot.models.mdetr import CLEVR_HEADS, GQA_HEADS, GQA_UNIFIED_HEADS
 from eyespot.models.roberta import Roberta, RobertaSizes
 from eyespot.weights.load import load_weights
 from eyespot.weights.text_encoders import load_text_encoder
@@ -141,13 +141,6 @@ def network_tokenizer(network: Network) -> Tokenizer:
             f"{tokenizer.vocab_size} in {network.vocabulary}"
         )
     return tokenizer
-
-
-def detector_of(model: nn.Module) -> ModulatedDetector:
-    """Return the detector itself, without the segmentation head around it."""
-    detector = model.detr if isinstance(model, SegmentingDetector) else model
-    assert isinstance(detector, ModulatedDetector), "grounding networks are one of these two"
-    return detector
 
 
 def load_parts_(model: nn.Module, network: Network) -> list[str]:
