@@ -23,6 +23,7 @@ SUMMARIES = {
     "train": "train a recipe of any task; go on after any interruption",
     "eval": "measure a training run",
     "replay": "take the step again at which a loss was not finite",
+    "ground": "find every phrase of a text in images",
     "report": "what sweeps found, as one HTML file",
 }
 

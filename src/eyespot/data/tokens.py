@@ -199,7 +199,7 @@ def train_vocabulary(captions: Iterable[str], size: int) -> tokenizers.Tokenizer
 
     Args:
         captions: Texts to learn from.
-        size: Most tokens; at least 200 are for spelling.
+        size: Most tokens; 140 of them are for spelling.
 
     Raises:
         ValueError: If there is no room for words.

@@ -106,7 +106,7 @@ class Grounder:
         return cls(read_grounder(path), device=device)
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # a picture is no sequence of pictures
         self,
         images: Picture | EncodedPicture,
         texts: str,
@@ -203,9 +203,10 @@ class Grounder:
 
     def _resized(self, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
         size = self.spec.image
-        height, width = resized_hw(*pixels.shape[:2], size.short_side_px, size.max_long_side_px)
-        height, width = max(height, 1), max(width, 1)
-        if (height, width) != pixels.shape[:2]:
+        old_height, old_width = pixels.shape[:2]
+        wanted = resized_hw(old_height, old_width, size.short_side_px, size.max_long_side_px)
+        height, width = (max(side, 1) for side in wanted)
+        if (height, width) != (old_height, old_width):
             picture = Image.fromarray(pixels)
             pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
         return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)

@@ -28,8 +28,8 @@ CLOSED = _set(
     "be been being am has have had having do does did doing can could will would shall should may "
     "might must not n't very too also just only still already again then now ever never always "
     "often together apart away back forward how why whether please let's isn't aren't wasn't "
-    "doesn't don't partly partially almost nearly higher lower closer farther further hidden hiding "
-    "that's there's it's he's she's they're"
+    "doesn't don't partly partially almost nearly higher lower closer farther further hidden "
+    "hiding that's there's it's he's she's they're"
 )
 DIRECTIONS = _set("left right top bottom front middle center centre background foreground upper")
 QUANTITIES = _set(
@@ -38,15 +38,16 @@ QUANTITIES = _set(
 )
 MARKINGS = _set("stripes dots spots")
 ADJECTIVES = _set(
-    "red orange yellow green blue purple violet pink brown black white gray grey cyan turquoise "
-    "golden gold silver beige tan blond blonde dark light bright pale colorful colourful small "
-    "little tiny medium medium-sized large big huge giant tall short long wide narrow thin thick "
-    "young old elderly new matte dull shiny glossy striped stripy dotted spotted plain furry fluffy "
-    "wooden metal metallic plastic open closed empty full dirty clean wet dry hot cold round flat "
-    "broken beautiful pretty cute happy sad smiling leftmost rightmost topmost bottommost highest "
-    "lowest largest biggest smallest tiniest farthest nearest closest first second third last "
-    "other same different single several one two three four five six seven eight nine ten asian "
-    "male female bearded bald shirtless electric"
+    "red orange yellow green blue purple violet pink brown black white gray grey cyan "
+    "turquoise golden gold silver beige tan blond blonde dark light bright pale colorful "
+    "colourful small little tiny medium medium-sized large big huge giant tall short long "
+    "wide narrow thin thick young old elderly new matte dull shiny glossy striped stripy "
+    "dotted spotted plain furry fluffy wooden metal metallic plastic open closed empty full "
+    "dirty clean wet dry hot cold round flat broken beautiful pretty cute happy sad smiling "
+    "leftmost rightmost topmost bottommost highest lowest largest biggest smallest tiniest "
+    "farthest nearest closest first second third last other same different single several one "
+    "two three four five six seven eight nine ten asian male female bearded bald shirtless "
+    "electric"
 )
 NOUNS_IN_ING = _set(
     "building ceiling ring string king wing thing something anything nothing everything painting "
