@@ -201,11 +201,14 @@ class Grounder:
                     result[place] = EncodedPicture(pixels, _row(features, row))
         return [picture for picture in result if picture is not None]
 
-    def _resized(self, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h w"]:
+    def _resized(self, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h2 w2"]:
         size = self.spec.image
         old_height, old_width = pixels.shape[:2]
         wanted = resized_hw(old_height, old_width, size.short_side_px, size.max_long_side_px)
-        height, width = (max(side, 1) for side in wanted)
+        if min(wanted) < 1:  # a line of pixels
+            scale = size.max_long_side_px / max(old_height, old_width)
+            wanted = max(1, round(old_height * scale)), max(1, round(old_width * scale))
+        height, width = wanted
         if (height, width) != (old_height, old_width):
             picture = Image.fromarray(pixels)
             pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
