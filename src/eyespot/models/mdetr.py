@@ -302,7 +302,7 @@ class ModulatedDetector(nn.Module):
         Answers are read from the *first* decoder layer, as the published checkpoints were
         trained; everything else from every layer.
         """
-        batch = len(memory.tokens)
+        batch = memory.tokens.shape[0]
         answers = memory.tokens.new_zeros(batch, 0, self.dim)
         if self.qa_embed is not None:
             answers = self.qa_embed.weight.expand(batch, -1, -1)
@@ -322,7 +322,7 @@ class ModulatedDetector(nn.Module):
         decoder = self.transformer.decoder
         if self.proposals is None:
             assert self.query_embed is not None, "queries are learned or proposed"
-            learned = self.query_embed.weight.expand(len(answers), -1, -1)
+            learned = self.query_embed.weight.expand(answers.shape[0], -1, -1)
             states = decoder(torch.cat([learned, answers], dim=1), *memory[:3])
             queries = states[:, :, : learned.shape[1]]  # [L, B, Q, D]
             return self._named(queries, self._boxes(queries), text), states

@@ -162,18 +162,18 @@ def scenes_small() -> GroundRecipe:
     """
     return GroundRecipe(
         network=_SMALL,
-        epochs=16,
+        epochs=20,
         batch_size=32,
         rates=Rates(
             lr=7e-4, lr_backbone=2e-4, lr_text=7e-4, clip=1.0, shape="flat_then_linear",
             warmup_share=0.04,
         ),
-        words=Words(steps=600),
+        words=Words(steps=500),
         views="fixed",
-        average=0.99,
+        average=0.995,
         frozen=(),
-        scenes=ScenesSettings(_WORLD, count=6000, val_count=1000),
-        evaluate_every=8,
+        scenes=ScenesSettings(_WORLD, count=8000, val_count=1000),
+        evaluate_every=5,
         eval_batch_size=100,
     )  # fmt: skip
 
