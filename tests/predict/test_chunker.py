@@ -82,9 +82,11 @@ def test_any_text_gives_ordered_spans_of_it(text):
         end_before = end
 
 
-@given(st.lists(st.sampled_from(
-    "a the red cup left of is and , . with stripes pair two behind in front holding it".split()
-), max_size=12))  # fmt: skip
+TEXT = "a the red cup left of is and , . with stripes pair two behind in front holding it"
+ANY_WORDS = TEXT.split()
+
+
+@given(st.lists(st.sampled_from(ANY_WORDS), max_size=12))
 def test_no_phrase_begins_or_ends_with_a_word_that_cannot(words):
     text = " ".join(words)
     for begin, end in noun_phrases(text):

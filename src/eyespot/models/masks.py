@@ -70,12 +70,17 @@ class MaskHead(nn.Module):
         num_heads: Attention maps of each query.
         pyramid_dims: Channels of the three finer maps, coarsest first.
         dim: Width D; the layers after the first have D/2, D/4, D/8 and D/16 channels.
+
+    Raises:
+        ValueError: If D is not divisible by 128.
     """
 
     def __init__(
         self, feature_dim: int, num_heads: int, pyramid_dims: Sequence[int], *, dim: int
     ) -> None:
         super().__init__()
+        if dim % (16 * _NORM_GROUPS):
+            raise ValueError(f"need a width divisible by 128 to draw masks, got {dim}")
         first = feature_dim + num_heads
         dims = (first, first, dim // 2, dim // 4, dim // 8, dim // 16)
         self.feature_dim = feature_dim
