@@ -148,7 +148,7 @@ def test_a_study_from_the_command_line(tmp_path):
     [
         (["sweep", "regnetx"], "need --out DIR"),
         (["sweep", "--out", "new"], "need a space to begin a sweep in new"),
-        (["sweep", "regnetx", "--out", "new"], "need --run module:function or --command"),
+        (["sweep", "regnetx", "--out", "new"], "or --run module:function, or --command"),
         (["sweep", "regnetw", "--out", "new"], "unknown space 'regnetw'. Did you mean regnet"),
         (["sweep", "none.yaml", "--out", "new"], "none.yaml"),
         (["sweep", "bad.yaml", "--dry-run"], "bad.yaml: need a network or at least one parameter"),
@@ -159,7 +159,7 @@ def test_a_study_from_the_command_line(tmp_path):
         ),
         (
             ["sweep", "regnetx", "--dry-run", "--network", "ResNet-50"],
-            "need a space of one network to replace it, got 'regnetx'",
+            "need a space of named networks to replace them, got 'regnetx'",
         ),
         (
             ["sweep", "cifar-lrwd", "--out", "new", "--count", "1", "--run", "nope:f"],

@@ -60,7 +60,7 @@ def test_combined_captions_match_reference():
         max_iou=COMBINE["iou_threshold"],
     )
     assert len(joined) == len(COMBINE["expected"])
-    for (captioned_boxes, sentences), expected in zip(joined, COMBINE["expected"], strict=True):
+    for (captioned_boxes, sentences, _), expected in zip(joined, COMBINE["expected"], strict=True):
         text, boxes, spans = captioned_boxes
         assert text == expected["caption"]
         assert [list(s) for s in sentences] == expected["tokens_negative"]
@@ -82,7 +82,10 @@ def test_a_joined_text_names_no_box_twice_loses_nothing_and_fits(drawn):
         boxes = torch.tensor([[4.0 * p, 0, 4.0 * p + 6, 5] for p in places]).reshape(-1, 4)
         points.append(CaptionedBoxes(name, boxes, [[(0, 2)] for _ in places]))
     joined = combine_captions(points, max_characters=80, max_iou=0.1)
-    assert sum(len(j.sentences) for j in joined) == len(points)
+    assert sorted(i for j in joined for i in j.members) == list(range(len(points)))
+    for j in joined:
+        names = [j.captioned.caption[b:e] for b, e in j.sentences]
+        assert names == [points[i].caption.strip() for i in j.members]
     for text, boxes, spans in (j.captioned for j in joined):
         owner = [text[slice(*s[0])] for s in spans]
         overlap = box_iou(boxes, boxes) > 0.1

@@ -169,3 +169,18 @@ def test_a_gap_of_either_sign_is_a_loss():
     trials = [Trial("m", "adamw", 50, 21.0), Trial("m", "sgd", 50, 20.5)]
     (verdict,) = verdicts(trials)
     assert verdict.optimizer == 0.5
+
+
+def test_seeds_are_averaged_before_the_best_pair_counts():
+    trials = [
+        Trial("m", "adamw", 1, 10.0, 0.1, 0.1, seed=1, experiment="length"),
+        Trial("m", "adamw", 1, 14.0, 0.1, 0.1, seed=2, experiment="length"),
+        Trial("m", "adamw", 2, 7.0, 0.1, 0.1, seed=1, experiment="length"),
+        Trial("m", "adamw", 2, 9.0, 0.1, 0.1, seed=2, experiment="length"),
+        Trial("m", "adamw", 1, 1.0, 0.3, 0.3, seed=1, experiment="lr_wd"),
+        Trial("m", "adamw", 1, 5.0, 0.4, 0.3, seed=1, experiment="lr_wd"),
+    ]
+    assert length_stability(trials) == {("m", "adamw"): {1: 4.0}}
+    (verdict,) = verdicts(trials)
+    assert verdict.length == 4.0
+    assert verdict.lr_wd == 2.0  # (0 + 4) / 2: the runs of the length experiment stay out

@@ -6,6 +6,7 @@ one with `main` reads its arguments itself.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ SUMMARIES = {
     "models": "list the named networks",
     "complexity": "count params, flops and activations; measure time and memory",
     "scale": "scale a network by a factor, or to a budget",
+    "data": "check, convert and shard data sets",
     "weights": "list, fetch, convert and check published weights",
     "calibrate": "measure this device, to predict run times on it",
     "plan": "predict memory, speed and cost of a training run",
@@ -39,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     try:
         _run(args[0], args[1:])
+    except BrokenPipeError:  # whoever read our lines has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:
         print(f"eyespot {args[0]}: {_sentence(error)}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -6,14 +6,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from eyespot.design.complexity import complexity
+from eyespot.design.optimizability import optimizability
 from eyespot.design.samplers import Value
-from eyespot.design.space import NamedNetworks, Sample, Space, sample
+from eyespot.design.space import ListedPoints, NamedNetworks, Sample, Space, sample
 from eyespot.design.space_files import read_space, space_to_dict
 from eyespot.design.spaces import get_space, list_spaces
 from eyespot.sweep.folder import Sweep, Target, prepare, read_sweep
@@ -32,7 +34,8 @@ def sweep(
     command: str | None = None,
     workers: int = 1,
     gpus: tuple[str, ...] = (),
-    network: str | None = None,
+    data: str | None = None,
+    network: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
     retry_failed: bool = False,
     slurm: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = (),
     optuna: bool = False,
@@ -47,13 +50,15 @@ def sweep(
     Args:
         space: A shipped space, or a space file of YAML or JSON.
         out: The sweep's folder.
-        count: How many points (64 if not given); a finished sweep grows when this does.
+        count: How many points (64, or all of a listed space); a finished sweep grows when this
+            does.
         seed: Of the sample (0 if not given).
         run: What to run: a Python function, as module:function, of the point's dict.
         command: Or a command line with {lr}, {spec}, {out}, ...; its last line is JSON.
         workers: Processes at a time, or tasks of the array on Slurm.
         gpus: CUDA devices to deal out to the workers in turn.
-        network: Use this network instead of the space's own (for spaces of one network).
+        data: What to train on, as for `eyespot train`; each point is then a training run.
+        network: Use this network instead of the space's own; repeatable.
         retry_failed: Also run failed points again.
         slurm: Submit to Slurm with an option of submitit, such as timeout_min=240; repeatable.
         optuna: Let an Optuna study choose the points.
@@ -63,7 +68,7 @@ def sweep(
     if space is None and out is None:
         _print_spaces(as_json)
         return
-    plan = _plan(space, out, count, seed, run, command, network, optuna, dry_run)
+    plan = _plan(space, out, count, seed, run, command, data, network, optuna, dry_run)
     if dry_run:
         _print_sample(plan, sample(plan.space, plan.seed, plan.count), as_json)
         return
@@ -104,7 +109,8 @@ def _plan(
     seed: int | None,
     run: str | None,
     command: str | None,
-    network: str | None,
+    data: str | None,
+    network: tuple[str, ...],
     optuna: bool,
     dry_run: bool,
 ) -> Sweep:
@@ -116,11 +122,16 @@ def _plan(
     old = read_sweep(out) if out is not None and (out / "sweep.json").exists() else None
     if old is None and space is None:
         raise ValueError(f"need a space to begin a sweep in {out}, got none")
-    chosen = _space(space, network) if space is not None else None
+    chosen = _space(space, network, data) if space is not None else None
+    listed = chosen is not None and isinstance(chosen.network, ListedPoints)
+    if optuna and listed:
+        raise ValueError(f"need a space to draw from for --optuna, got the list {space}")
+    if not (run or command) and (data or listed) and old is None:
+        run = "eyespot.recipes.trial:run"
     target = Target("callable", run) if run else Target("command", command) if command else None
     if old is None and target is None and not dry_run:
         raise ValueError(
-            "need --run module:function or --command, got neither; "
+            "need --data DATA to train, or --run module:function, or --command, got none; "
             "--run eyespot.sweep.builtin:complexity only counts"
         )
     if old is not None:
@@ -135,29 +146,36 @@ def _plan(
     return Sweep(
         chosen,
         seed or 0,
-        _COUNT if count is None else count,
+        _default_count(chosen) if count is None else count,
         target or Target("callable", ""),
         "study" if optuna else "space",
     )
 
 
-def _space(name: str, network: str | None) -> Space:
+def _default_count(space: Space) -> int:
+    return len(space.network.rows) if isinstance(space.network, ListedPoints) else _COUNT
+
+
+def _space(name: str, networks: tuple[str, ...], data: str | None) -> Space:
     path = Path(name)
-    is_file = path.suffix in (".yaml", ".yml", ".json") or path.exists()
-    space = read_space(path) if is_file else get_space(name)
-    if network is None:
+    family, _, experiment = name.partition("/")
+    if family == "optimizability":
+        space = optimizability(experiment, networks)
+    elif path.suffix in (".yaml", ".yml", ".json") or path.exists():
+        space = read_space(path)
+    else:
+        space = get_space(name)
+    if networks and family != "optimizability":
+        if not isinstance(space.network, NamedNetworks):
+            raise ValueError(f"need a space of named networks to replace them, got {space.name!r}")
+        chosen = NamedNetworks(Value(networks), space.network.fields)
+        space = replace(space, name=f"{space.name}-{'-'.join(networks)}", network=chosen)
+    if data is None:
         return space
-    if not isinstance(space.network, NamedNetworks):
-        raise ValueError(f"need a space of one network to replace it, got {space.name!r}")
-    fields = space.network.fields
-    return Space(
-        f"{space.name}-{network}",
-        space.about,
-        NamedNetworks(Value((network,)), fields),
-        space.parameters,
-        space.scaling,
-        space.constraints,
-    )
+    if isinstance(space.network, ListedPoints):
+        rows = tuple({**row, "data": data} for row in space.network.rows)
+        return replace(space, network=ListedPoints(rows))
+    return replace(space, parameters={**space.parameters, "data": Value((data,))})
 
 
 def _print_spaces(as_json: bool) -> None:

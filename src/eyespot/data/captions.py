@@ -36,6 +36,7 @@ class JoinedCaption(NamedTuple):
 
     captioned: CaptionedBoxes
     sentences: list[Span]  # characters of each joined caption; the "tokens_negative" of files
+    members: list[int]  # which of the captions, in the order they are joined
 
 
 def consolidate_spans(spans: Iterable[Sequence[int]], caption: str) -> list[Span]:
@@ -80,7 +81,7 @@ def combine_captions(
                 break
         else:
             texts.append([i])
-    return [_join([captions[i] for i in text]) for text in texts]
+    return [_join(captions, text) for text in texts]
 
 
 def swap_left_right(caption: str, spans: Sequence[Sequence[Span]]) -> tuple[str, list[list[Span]]]:
@@ -142,15 +143,15 @@ def _conflicts(captions: Sequence[CaptionedBoxes], max_iou: float) -> list[set[i
     return conflicts
 
 
-def _join(captions: Sequence[CaptionedBoxes]) -> JoinedCaption:
+def _join(captions: Sequence[CaptionedBoxes], members: list[int]) -> JoinedCaption:
     text, sentences = "", []
     spans: list[list[Span]] = []
-    for caption, _, caption_spans in captions:
+    for caption, _, caption_spans in (captions[i] for i in members):
         start = len(text) + 1 if text else 0
         stop = "" if caption.endswith((".", "?")) else "."
         text += (" " if text else "") + caption + stop
         moved = [[(start + b, start + e) for b, e in box] for box in caption_spans]
         spans += [consolidate_spans(box, text) for box in moved]
         sentences += consolidate_spans([(start, start + len(caption))], text)
-    boxes = torch.cat([c.boxes_xyxy_px for c in captions])
-    return JoinedCaption(CaptionedBoxes(text, boxes, spans), sentences)
+    boxes = torch.cat([captions[i].boxes_xyxy_px for i in members])
+    return JoinedCaption(CaptionedBoxes(text, boxes, spans), sentences, members)

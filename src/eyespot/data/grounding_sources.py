@@ -1,6 +1,7 @@
 """Where images with captions and boxes come from: annotation files, or the rendered world."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -108,6 +109,9 @@ class JoinedSources:
         return which, index - int(self._ends[which]) + len(self.sources[which])
 
 
+_scene = lru_cache(maxsize=2)(make_scene)  # a pair asks for its scene twice
+
+
 class GroundedScenes:
     """Rendered scenes with captions, referring expressions or questions.
 
@@ -132,7 +136,7 @@ class GroundedScenes:
         index = range(len(self))[index]
         draw = epoch if self.split == "train" else 0
         for place in count(index, len(self)):
-            scene = make_scene(self._config, self.source.seed, place)
+            scene = _scene(self._config, self.source.seed, place)
             record = self._tell(scene, index, draw)
             if record is not None:
                 return record
@@ -140,7 +144,7 @@ class GroundedScenes:
 
     def image(self, index: int, record: CaptionedImage) -> np.ndarray:
         """Return the picture of the scene that a record tells of."""
-        return render(make_scene(self._config, self.source.seed, record.more["original_id"]))
+        return render(_scene(self._config, self.source.seed, record.more["original_id"]))
 
     def _tell(self, scene: Scene, index: int, draw: int) -> CaptionedImage | None:
         wording = self.source.wording

@@ -18,6 +18,7 @@ from eyespot.data.rows import TextRows
 from eyespot.data.samples import Sample, Samples
 from eyespot.data.scene_samples import SceneSamples, parse_scenes
 from eyespot.data.shards import Shards
+from eyespot.data.write_shards import CLASS_NAMES
 
 _CIFAR_NAMES = {"CIFAR-10": "batches.meta.txt", "CIFAR-100": "fine_label_names.txt"}
 
@@ -250,6 +251,10 @@ def _open_shards(shards: tuple[str, ...], labelled: bool | None, index_dir: Path
             f"{len(samples)} without one: {shards[0]}"
         )
     samples.num_classes = samples.label_limit or None
+    classes = _names_beside(Path(shards[0]), CLASS_NAMES, max(1, samples.label_limit))
+    if samples.num_classes and classes:
+        samples.num_classes = len(classes)
+        return _opened(samples, "shards", len(classes), classes)
     return _opened(samples, "shards", samples.num_classes)
 
 
@@ -263,11 +268,12 @@ def _without_labels(opened: Opened) -> Opened:
     return replace(opened, samples=samples, num_classes=None, classes=())
 
 
-def _names_beside(file: Path, name: str, count: int) -> tuple[str, ...]:
-    """Return the class names that the archive has in a text file; none unless there are enough."""
+def _names_beside(file: Path, name: str, least: int) -> tuple[str, ...]:
+    """Return the class names in a text file, a name a line; none unless there are enough."""
     path = file.with_name(name)
-    names = tuple(path.read_text().split()) if path.is_file() else ()
-    return names if len(names) == count else ()
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    names = tuple(line.strip() for line in lines if line.strip())
+    return names if len(names) >= least else ()
 
 
 def _describe(opened: Opened, source: str, split: str | None) -> str:

@@ -5,34 +5,50 @@ import json
 import os
 import tarfile
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from eyespot.data.headers import read_header
+from eyespot.data.jobs import run_jobs
+from eyespot.data.manifest import file_sha256, write_manifest
 from eyespot.data.samples import Samples
 from eyespot.data.shard_index import SUFFIX, build_index, load_index, save_index
 from eyespot.data.storage import read_part
+
+CLASS_NAMES = "classes.txt"
+"""The file beside shards that lists the names of the classes, a name a line."""
 
 _ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}  # of the others, the format's name
 
 
 def write_shards(
-    samples: Samples, folder: Path, *, samples_per_shard: int = 1000, prefix: str = "shard"
+    samples: Samples,
+    folder: Path,
+    *,
+    samples_per_shard: int = 1000,
+    prefix: str = "shard",
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write every sample, in order, as {prefix}-000000.tar and on; return the shards.
 
     A shard is written under a temporary name, synced, read again sample by sample, and only then
     renamed. Called again after a crash it keeps the shards that are whole and writes the rest;
-    the same samples give the same bytes. Images that are bytes are copied unread, so a broken one
-    stays what it is; pixels become PNG. Labels go to `.cls`; a sample's key is its index.
+    the same samples give the same bytes, with any number of workers. Images that are bytes are
+    copied unread, so a broken one stays what it is; pixels become PNG. Labels go to `.cls`; a
+    sample's key is its index. At last {prefix}.sha256 lists the shards, as `sha256sum -c` reads it.
 
     Args:
         samples: What to write.
-        folder: Where to; made if it is missing.
+        folder: Where to; made if it is missing. One call at a time writes to it.
         samples_per_shard: How many samples each tar holds; the last may hold fewer.
         prefix: How the file names start.
+        workers: Processes that write; 0 writes in this one.
+        progress: Told the number of shards done and of all, after each.
 
     Raises:
         ValueError: If the folder holds shards of another size or number of samples, or a shard
@@ -47,13 +63,20 @@ def write_shards(
     folder.mkdir(parents=True, exist_ok=True)
     plan = {"samples": len(samples), "samples_per_shard": samples_per_shard}
     _check_plan(folder / f"{prefix}.json", plan)
-    shards = []
-    for number, first in enumerate(range(0, len(samples), samples_per_shard)):
-        shard = folder / f"{prefix}-{number:06d}.tar"
-        last = min(first + samples_per_shard, len(samples))
-        if not _is_whole(shard, last - first):
-            _write_shard(samples, range(first, last), shard)
-        shards.append(shard)
+    for leftover in folder.glob(f"{prefix}-*.tar.*.tmp"):
+        leftover.unlink()
+    jobs = [
+        (folder / f"{prefix}-{number:06d}.tar", range(len(samples))[first:][:samples_per_shard])
+        for number, first in enumerate(range(0, len(samples), samples_per_shard))
+    ]
+    finish = partial(_finish_shard, samples)
+    digests = {}
+    for path, digest in run_jobs(finish, jobs, workers):
+        digests[path] = digest
+        if progress is not None:
+            progress(len(digests), len(jobs))
+    shards = [path for path, _ in jobs]
+    write_manifest(folder / f"{prefix}.sha256", {path.name: digests[path] for path in shards})
     return shards
 
 
@@ -63,6 +86,14 @@ def _check_plan(path: Path, plan: dict[str, int]) -> None:
         if found != plan:
             raise ValueError(f"need an empty folder or one of {plan}, got {found}: {path}")
     path.write_text(json.dumps(plan))
+
+
+def _finish_shard(samples: Samples, job: tuple[Path, range]) -> tuple[Path, str]:
+    """Write a shard unless it is whole; return its path and sha256."""
+    shard, indices = job
+    if not _is_whole(shard, len(indices)):
+        _write_shard(samples, indices, shard)
+    return shard, file_sha256(shard)
 
 
 def _is_whole(shard: Path, count: int) -> bool:

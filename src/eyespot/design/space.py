@@ -114,6 +114,26 @@ class NamedNetworks:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedPoints:
+    """Points written down one by one, for an experiment whose settings go together.
+
+    Args:
+        rows: The parameters of each point; "model" names its network as in `NamedNetworks`.
+    """
+
+    kind: ClassVar[str] = "listed"
+
+    rows: tuple[dict[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        for index, row in enumerate(self.rows):
+            if "model" not in row:
+                raise ValueError(f"need a model in every row, got none in row {index}: {row}")
+        if not self.rows:
+            raise ValueError("need at least one row of a listed space, got none")
+
+
+@dataclass(frozen=True, slots=True)
 class Scaling:
     """Scaling of every network, sampled.
 
@@ -171,12 +191,16 @@ class Space:
 
     name: str
     about: str = ""
-    network: RegNets | NamedNetworks | None = None
+    network: RegNets | NamedNetworks | ListedPoints | None = None
     parameters: dict[str, Sampler] = field(default_factory=dict)
     scaling: Scaling | None = None
     constraints: Constraints = field(default_factory=Constraints)
 
     def __post_init__(self) -> None:
+        if isinstance(self.network, ListedPoints):
+            if self.parameters or self.scaling or self.constraints != Constraints():
+                raise ValueError("need listed points alone, got parameters, scaling or constraints")
+            return
         if self.scaling and not self.network:
             raise ValueError("need a network where there is a scaling, got none")
         counts = Counter(name for group in self._groups() for name in group)
@@ -187,6 +211,8 @@ class Space:
             raise ValueError("need a network or at least one parameter in a space, got neither")
 
     def _groups(self) -> list[dict[str, Sampler]]:
+        if isinstance(self.network, ListedPoints):
+            return []
         network = self.network.samplers() if self.network else {}
         scaling = self.scaling.samplers() if self.scaling else {}
         return [network, self.parameters, scaling]
@@ -243,6 +269,8 @@ def sample(space: Space, seed: int, count: int) -> Sample:
     """As `sample_space`, with the counts of what was rejected and why."""
     if count < 1:
         raise ValueError(f"need at least 1 point, got {count}")
+    if isinstance(space.network, ListedPoints):
+        return _listed(space.name, space.network, count)
     samplers = space.samplers()
     seen: set[tuple[Drawn, ...]] = set()
     points, draws, rejected = [], 0, Counter[str]()
@@ -266,6 +294,16 @@ def sample(space: Space, seed: int, count: int) -> Sample:
             raise ValueError(_nothing_fits(space, index, reasons, parameters))
         rejected.update(reasons)
     return Sample(points, draws, dict(rejected))
+
+
+def _listed(name: str, listed: ListedPoints, count: int) -> Sample:
+    if count > len(listed.rows):
+        raise ValueError(f"need a count of at most {len(listed.rows)} for {name!r}, got {count}")
+    points = [
+        Point(index, dict(row), _zoo_spec(row["model"]))
+        for index, row in enumerate(listed.rows[:count])
+    ]
+    return Sample(points, count, {})
 
 
 def point_random(seed: int, index: int) -> random.Random:
@@ -308,7 +346,7 @@ def _build(space: Space, parameters: Mapping[str, Any]) -> Spec | None:
     if isinstance(space.network, RegNets):
         spec = _regnet(space.network, parameters, space.constraints.stages)
     else:
-        assert space.network is not None
+        assert isinstance(space.network, NamedNetworks)
         spec = _named(space.network, parameters)
     if spec is not None and space.scaling:
         strategy, factor = parameters["scaling_strategy"], parameters["scaling_factor"]

@@ -1,7 +1,8 @@
 """Spaces and points as plain data: the files that a sweep starts from and leaves behind.
 
 A sampler is a mapping with a `kind` ("value", "int", "float" or "list") and the fields of its
-dataclass; a bare number or text is a constant. A network has the kind "regnet" or "named".
+dataclass; a bare number or text is a constant. A network has the kind "regnet" or "named"; the kind
+"listed" is points written down one by one.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,15 @@ from typing import Any
 from eyespot.design.complexity import complexity
 from eyespot.design.plain_data import fill, read_plain, short
 from eyespot.design.samplers import FloatRange, IntRange, ListOf, Sampler, Value
-from eyespot.design.space import Constraints, NamedNetworks, Point, RegNets, Scaling, Space
+from eyespot.design.space import (
+    Constraints,
+    ListedPoints,
+    NamedNetworks,
+    Point,
+    RegNets,
+    Scaling,
+    Space,
+)
 from eyespot.design.spec_files import spec_from_dict, spec_to_dict
 from eyespot.errors import unknown_name
 
@@ -22,7 +31,7 @@ _SAMPLERS: dict[str, Any] = {
     "float": FloatRange,
     "list": ListOf,
 }
-_NETWORKS: dict[str, Any] = {RegNets.kind: RegNets, NamedNetworks.kind: NamedNetworks}
+_NETWORKS: dict[str, Any] = {kind.kind: kind for kind in (RegNets, NamedNetworks, ListedPoints)}
 _REGNET_SAMPLERS = RegNets().samplers()
 
 
@@ -75,7 +84,7 @@ def _mapping(data: object, what: str) -> dict[str, Any]:
     return dict(data)
 
 
-def _network(data: object) -> RegNets | NamedNetworks:
+def _network(data: object) -> RegNets | NamedNetworks | ListedPoints:
     parts = _mapping(data, "network")
     kind = parts.pop("kind", None)
     if kind not in _NETWORKS:
@@ -83,12 +92,14 @@ def _network(data: object) -> RegNets | NamedNetworks:
     if kind == RegNets.kind:
         for name in parts.keys() & _REGNET_SAMPLERS.keys():
             parts[name] = _sampler(parts[name], f"network.{name}")
-    else:
+    elif kind == NamedNetworks.kind:
         if "model" in parts:
             parts["model"] = _sampler(parts["model"], "network.model")
         if "fields" in parts:
             parts["fields"] = _samplers(parts["fields"], "network.fields")
-    network: RegNets | NamedNetworks = fill(_NETWORKS[kind], parts, f"{kind} network")
+    network: RegNets | NamedNetworks | ListedPoints = fill(
+        _NETWORKS[kind], parts, f"{kind} network"
+    )
     return network
 
 

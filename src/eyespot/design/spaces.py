@@ -8,6 +8,7 @@ Better (arXiv 2106.14881). The CIFAR spaces: pycls' examples.
 import functools
 from collections.abc import Callable
 
+from eyespot.design.optimizability import EXPERIMENTS, optimizability
 from eyespot.design.samplers import FloatRange, IntRange, Sampler, Value
 from eyespot.design.space import Constraints, NamedNetworks, RegNets, Space
 from eyespot.errors import unknown_name
@@ -53,6 +54,8 @@ def _spaces() -> dict[str, Callable[[], Space]]:
         _cifar_epochs,
     ):
         spaces[make.__name__.strip("_").replace("_", "-")] = make
+    for name in EXPERIMENTS:
+        spaces[f"optimizability/{name}"] = functools.partial(optimizability, name)
     return spaces
 
 

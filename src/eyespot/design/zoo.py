@@ -230,6 +230,36 @@ def _zoo_entries() -> list[Entry]:
     return entries
 
 
+def _small_vit_p() -> ViTSpec:
+    """A patchify ViT with 16 patches of 8 px."""
+    stem = ViTStem(proj_kernel=8, proj_stride=8)
+    return ViTSpec(96, 288, 3, 6, stem=stem, num_classes=10, image_size=32, test_size=32)
+
+
+def _small_regnety() -> AnyNetSpec:
+    return AnyNetSpec(
+        depths=(1, 2, 3),
+        widths=(32, 80, 160),
+        strides=(1, 2, 2),
+        bot_muls=(1.0, 1.0, 1.0),
+        group_widths=(16, 16, 16),
+        se_ratio=0.25,
+        num_classes=10,
+        image_size=32,
+        test_size=32,
+    )
+
+
+def _small_entries() -> list[Entry]:
+    """Three networks of nearly equal flops for 32 px images, to be trained in minutes on a CPU."""
+    source = "Eyespot, for 32 px"
+    return [
+        Entry("RegNetY-10MF", source, _small_regnety),
+        Entry("ViT-P-10MF", source, _small_vit_p),
+        Entry("ViT-C-10MF", source, lambda: matched_stem(_small_vit_p())),
+    ]
+
+
 def _paper_entries() -> list[Entry]:
     fams, early = "Fast and Accurate Model Scaling", "Early Convolutions"
     entries = [
@@ -301,7 +331,9 @@ def _whole(key: str) -> str | None:
 
 @functools.cache
 def _index() -> dict[str, Entry]:
-    entries = {_key(entry.name): entry for entry in _zoo_entries() + _paper_entries()}
+    entries = {
+        _key(entry.name): entry for entry in _zoo_entries() + _paper_entries() + _small_entries()
+    }
     for key, entry in list(entries.items()):
         short = _whole(key)
         if short and short not in entries and short not in _ALIASES:

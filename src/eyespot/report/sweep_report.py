@@ -253,9 +253,9 @@ def _optimizability_section(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
         [
             verdict["model"],
-            *(float(verdict[name]) for name in ("length", "optimizer", "lr_wd")),
-            "–" if math.isnan(verdict["within"]) else f"{verdict['within']:.0%}",
-            float(verdict["score"]),
+            *(_spread(verdict, name, "{:.1f}") for name in ("length", "optimizer", "lr_wd")),
+            _spread(verdict, "within", "{:.0%}"),
+            _spread(verdict, "score", "{:.2f}"),
             f"{verdict['measured']} of 3",
         ]
         for verdict in measured
@@ -269,6 +269,14 @@ def _optimizability_section(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
         ),
         html.table(columns, rows),
     ]
+
+
+def _spread(verdict: Mapping[str, Any], name: str, form: str) -> str:
+    """A number and its standard deviation over seeds, where there are several."""
+    if math.isnan(verdict[name]):
+        return "–"
+    text, sd = form.format(verdict[name]), verdict.get(f"{name}_sd", math.nan)
+    return text if math.isnan(sd) else f"{text} ± {form.format(sd)}"
 
 
 def _tables(

@@ -27,6 +27,9 @@ class Trial:
         error: Top-1 error, %; NaN if it diverged.
         lr: Learning rate.
         wd: Weight decay.
+        seed: Runs that differ in it alone are averaged.
+        experiment: "length" for runs that say nothing of lr and weight decay, "lr_wd" for runs
+            that say nothing else, "" for runs that count for everything.
     """
 
     model: str
@@ -35,6 +38,8 @@ class Trial:
     error: float
     lr: float = math.nan
     wd: float = math.nan
+    seed: int = 0
+    experiment: str = ""
 
 
 class Gap(NamedTuple):
@@ -92,7 +97,8 @@ class Verdict(NamedTuple):
 def length_stability(trials: Iterable[Trial]) -> dict[tuple[str, str], dict[int, float]]:
     """Return, for each (model, optimizer), error at each shorter schedule minus at the longest.
 
-    Where a schedule has several runs its least error counts. Points, by epochs; smaller is faster
+    Where a schedule has several lr and weight decays its least error counts, each the mean over
+    seeds. Points, by epochs; smaller is faster
     to converge. NaN where either run diverged. One schedule alone gives an empty entry.
     """
     table: dict[tuple[str, str], dict[int, float]] = {}
@@ -175,7 +181,8 @@ def verdicts(trials: Iterable[Trial]) -> list[Verdict]:
 def _spreads(trials: Sequence[Trial]) -> dict[tuple[str, str, int], Spread]:
     groups: dict[tuple[str, str, int], list[Trial]] = {}
     for trial in trials:
-        groups.setdefault((trial.model, trial.optimizer, trial.epochs), []).append(trial)
+        if trial.experiment != "length":
+            groups.setdefault((trial.model, trial.optimizer, trial.epochs), []).append(trial)
     spreads = {}
     for key, group in groups.items():
         errors = [trial.error for trial in group]
@@ -190,13 +197,19 @@ def _spreads(trials: Sequence[Trial]) -> dict[tuple[str, str, int], Spread]:
 
 
 def _best(trials: Iterable[Trial]) -> dict[tuple[str, str, int], float]:
-    """Least error of each (model, optimizer, epochs); NaN where every run diverged."""
-    best: dict[tuple[str, str, int], float] = {}
+    """Least error of each (model, optimizer, epochs), over seeds the mean; NaN for divergence."""
+    table: dict[tuple[str, str, int], dict[tuple[float, float], dict[int, float]]] = {}
     for trial in trials:
-        key = trial.model, trial.optimizer, trial.epochs
-        before = best.get(key, math.nan)
-        error = trial.error if math.isfinite(trial.error) else math.nan
-        best[key] = error if math.isnan(before) else min(before, error)
+        if trial.experiment != "lr_wd":
+            pairs = table.setdefault((trial.model, trial.optimizer, trial.epochs), {})
+            seeds = pairs.setdefault((trial.lr, trial.wd), {})
+            before = seeds.get(trial.seed, math.nan)
+            error = trial.error if math.isfinite(trial.error) else math.nan
+            seeds[trial.seed] = error if math.isnan(before) else min(before, error)
+    best = {}
+    for key, pairs in table.items():
+        errors = [sum(seeds.values()) / len(seeds) for seeds in pairs.values()]
+        best[key] = min((e for e in errors if math.isfinite(e)), default=math.nan)
     return best
 
 

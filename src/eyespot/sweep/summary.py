@@ -5,6 +5,7 @@ stands for what is not known.
 """
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,7 +47,8 @@ def summarize(
     Returns:
         `metric`; `match`; `sweeps`, one dict each with counts, failures and notes; `groups`, one
         dict each with `name`, `runs`, `edf`, `estimates` and `outcomes` (the numbers that runs
-        measured); `optimizability`, one dict a model.
+        measured); `optimizability`, one dict a model, each number with `_sd`, its standard
+        deviation over seeds.
 
     Raises:
         ValueError: If a folder holds no sweep, no run has the metric, or none has the number of
@@ -75,7 +77,7 @@ def summarize(
             _group(title, rows, weight)
             for (title, rows), weight in zip(members.items(), weights, strict=True)
         ],
-        "optimizability": [verdict._asdict() for verdict in verdicts(_trials(every))],
+        "optimizability": _verdicts(_trials(every)),
     }
 
 
@@ -207,6 +209,23 @@ def estimates(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     )
 
 
+def _verdicts(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """Each model's verdict, and the standard deviation of every number between seeds."""
+    seeds = sorted({trial.seed for trial in trials})
+    alone = [
+        {v.model: v for v in verdicts([t for t in trials if t.seed == seed])} for seed in seeds
+    ]
+    found = []
+    for verdict in verdicts(trials):
+        data: dict[str, Any] = {**verdict._asdict(), "seeds": len(seeds)}
+        for name in ("length", "optimizer", "lr_wd", "within", "score"):
+            values = [getattr(some[verdict.model], name) for some in alone if verdict.model in some]
+            many = len(values) > 1 and all(map(math.isfinite, values))
+            data[f"{name}_sd"] = statistics.stdev(values) if many else math.nan
+        found.append(data)
+    return found
+
+
 def _trials(rows: Sequence[Row]) -> list[Trial]:
     """Runs that say their optimizer and epochs; others say nothing about optimizability."""
     return [
@@ -217,6 +236,8 @@ def _trials(rows: Sequence[Row]) -> list[Trial]:
             error=row.error,
             lr=row.metrics.get("lr", math.nan),
             wd=row.metrics.get("wd", math.nan),
+            seed=int(row.metrics.get("seed", 0)),
+            experiment=row.labels.get("experiment", ""),
         )
         for row in rows
         if "optimizer" in row.labels and "epochs" in row.metrics

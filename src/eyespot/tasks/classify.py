@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from eyespot import dist
+from eyespot.data.held_out import held_out
 from eyespot.data.loader import Batch, Examples, Loader
 from eyespot.data.open import Opened, open_samples, open_train_and_val
 from eyespot.data.quarantine import Quarantine
@@ -81,6 +82,7 @@ class ClassifyRecipe:
     Attributes:
         model: A name (`eyespot models`) or a spec file.
         num_classes: Outputs; 0 for as many as the data has.
+        train_images: Train on so many only, the same ones on every machine; 0 for all.
         epochs: Passes over the training data.
         batch_size: Images of a step, all ranks together.
         accumulate: Parts in which each rank works a step off, to save memory.
@@ -106,6 +108,7 @@ class ClassifyRecipe:
 
     model: str = "RegNetY-400MF"
     num_classes: int = 0
+    train_images: int = 0
     epochs: int = 100
     batch_size: int = 1024
     accumulate: int = 1
@@ -136,7 +139,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
         ValueError: If the data cannot be used.
     """
     _check(recipe)
-    train, val = _open(run)
+    train, val = _open(run, recipe.train_images)
     num_classes = recipe.num_classes or train.num_classes or 0
     if num_classes < max(train.num_classes or 0, val.num_classes or 0, 1):
         raise RecipeError(
@@ -172,10 +175,17 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
     )
 
 
-def _open(run: Run) -> tuple[Opened, Opened]:
-    if not run.val:
-        return open_train_and_val(run.data, labelled=True)
-    return open_samples(run.data, labelled=True), open_samples(run.val, labelled=True)
+def _open(run: Run, train_images: int) -> tuple[Opened, Opened]:
+    if run.val:
+        train = open_samples(run.data, labelled=True)
+        val = open_samples(run.val, labelled=True)
+    else:
+        train, val = open_train_and_val(run.data, labelled=True)
+    if train_images:
+        some = held_out(train.samples, train_images)[1]
+        about = f"{train_images} of {train.description}"
+        train = replace(train, samples=some, description=about)
+    return train, val
 
 
 class _Training(NamedTuple):
@@ -343,7 +353,9 @@ class _Data(NamedTuple):
             place.workers,
         )
 
-    def train_loader(self, start: int, stop: int, quarantine: Quarantine | None = None) -> Loader:
+    def train_loader(
+        self, start: int, stop: int, quarantine: Quarantine | None = None
+    ) -> Loader[Batch]:
         return Loader(
             self.examples,
             self.order,
@@ -355,7 +367,7 @@ class _Data(NamedTuple):
             quarantine=quarantine,
         )
 
-    def test_loader(self) -> Loader:
+    def test_loader(self) -> Loader[Batch]:
         return Loader(
             self.test_examples,
             self.test_order,
@@ -383,6 +395,8 @@ def _networks(
             network = to_sync_bn(network)
         return network.to(place.device)
 
+    if place.parallel == "fsdp":  # which takes no parameters in channels-last memory
+        speed = replace(speed, channels_last=False)
     network = new()
     if recipe.start_from:
         head: Literal["load", "drop"] = "load" if recipe.start_head else "drop"

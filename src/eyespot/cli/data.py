@@ -1,0 +1,201 @@
+"""`eyespot data`: check, convert and shard data sets."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from eyespot.cli.data_convert import convert
+from eyespot.design.quantities import short
+
+if TYPE_CHECKING:
+    from eyespot.data.check import ImageReport
+    from eyespot.data.open import Opened
+
+_EXAMPLES = 10  # bad records shown, of each kind
+
+
+def check(
+    source: Positional[str],
+    sample: int | None = None,
+    decode: bool = False,
+    images: Path | None = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Say what a data set holds, and explain every image or record that is bad.
+
+    Args:
+        source: Anything that `--data` takes, or an annotation file that ends in .json.
+        sample: Look at this many images of each split; all if not given.
+        decode: Decode the images too, which finds those that are cut short.
+        images: Folder of the images of an annotation file, to see whether all are there.
+        as_json: One JSON object a set instead of lines.
+    """
+    if source.endswith(".json"):
+        _check_annotations(Path(source), images, as_json)
+        return
+    from eyespot.data.check import check_images
+    from eyespot.data.open import find_splits, open_samples
+
+    if not as_json:
+        _check_manifests(Path(source))
+    for split in find_splits(source) or (None,):
+        opened = open_samples(source, split=split)
+        report = check_images(opened.samples, count=sample, decode=decode)
+        if as_json:
+            print(json.dumps(_as_dict(opened, report)))
+        else:
+            _print_images(opened, report)
+        if len(report.bad) == report.num_checked:
+            bad = report.bad[0]
+            raise ValueError(
+                f"need at least one image that can be read, got {report.num_checked} bad ones of "
+                f"{source}, such as {bad.name}: {bad.reason}"
+            )
+
+
+def shard(
+    source: Positional[str],
+    out: Positional[Path],
+    samples_per_shard: int = 1000,
+    workers: int | None = None,
+) -> None:
+    """Write any data set as WebDataset tars; stopped at any time, the same command goes on.
+
+    Args:
+        source: Anything that `--data` takes; its splits go to shards of their names.
+        out: Folder to write to.
+        samples_per_shard: Images of each tar.
+        workers: Processes that write; as many as there are processors if not given.
+    """
+    from eyespot.data.open import find_splits, open_samples
+    from eyespot.data.write_shards import CLASS_NAMES, write_shards
+
+    for split in find_splits(source) or (None,):
+        opened = open_samples(source, split=split)
+        print(opened.description, file=sys.stderr)
+        out.mkdir(parents=True, exist_ok=True)
+        if opened.classes:
+            (out / CLASS_NAMES).write_text("".join(f"{name}\n" for name in opened.classes))
+        shards = write_shards(
+            opened.samples,
+            out,
+            samples_per_shard=samples_per_shard,
+            prefix=split or "shard",
+            workers=(os.cpu_count() or 1) if workers is None else workers,
+            progress=_Progress(),
+        )
+        size = short(sum(path.stat().st_size for path in shards))
+        print(f"wrote {len(shards)} shards of {len(opened.samples):,} images, {size}B, to {out}")
+
+
+def _print_images(opened: "Opened", report: "ImageReport") -> None:
+    print(opened.description)
+    checked = report.num_checked
+    if checked < len(opened.samples):
+        print(f"  looked at    {checked:,} of {len(opened.samples):,}")
+    if report.sizes:
+        least, median, most = ("x".join(map(str, side)) for side in _sides(report))
+        print(f"  sizes        {least} to {most} pixels, median {median}")
+        formats = [f"{name} {count:,}" for name, count in report.formats.most_common()]
+        print(f"  formats      {', '.join(formats)}, {short(report.num_bytes)}B")
+    if report.labels:
+        counts = report.labels.values()
+        print(f"  each class   {min(counts):,} to {max(counts):,} images, {len(counts):,} classes")
+        missing = (opened.num_classes or 0) - len(counts)
+        if missing and checked == len(opened.samples):
+            print(f"  no image     of {missing:,} classes")
+    print(f"  bad          {len(report.bad):,}")
+    for bad in report.bad[:_EXAMPLES]:
+        print(f"    {bad.name}: {bad.reason}")
+    if len(report.bad) > _EXAMPLES:
+        print(f"    and {len(report.bad) - _EXAMPLES:,} more; --json lists them all")
+
+
+def _sides(report: "ImageReport") -> list[tuple[int, int]]:
+    """Smallest, median and largest of the widths, with those of the heights."""
+    return list(zip(report.side_px(0), report.side_px(1), strict=True))
+
+
+def _as_dict(opened: "Opened", report: "ImageReport") -> dict[str, Any]:
+    return {
+        "description": opened.description,
+        "kind": opened.kind,
+        "num_classes": opened.num_classes,
+        "num_samples": len(opened.samples),
+        "num_checked": report.num_checked,
+        "num_bytes": report.num_bytes,
+        "formats": dict(report.formats),
+        "sizes": {f"{w}x{h}": count for (w, h), count in report.sizes.items()},
+        "labels": {str(label): report.labels[label] for label in sorted(report.labels)},
+        "bad": [vars(bad) for bad in report.bad],
+    }
+
+
+def _check_annotations(path: Path, images: Path | None, as_json: bool) -> None:
+    from eyespot.data.annotation_checks import check_annotations
+    from eyespot.data.converters.pairs import read_json
+
+    dataset = read_json(path)
+    missing = {"images", "annotations"} - set(dataset if isinstance(dataset, dict) else ())
+    if missing:
+        raise ValueError(
+            f"need an annotation file with images and annotations, got no {min(missing)}: {path}; "
+            "`eyespot data convert` makes one of other datasets' files"
+        )
+    if not dataset["images"]:
+        raise ValueError(f"need at least one image with a caption, got none: {path}")
+    report = check_annotations(dataset, images)
+    if as_json:
+        problems = [problem._asdict() for problem in report.problems]
+        counts = {"num_pairs": report.num_images, "num_boxes": report.num_boxes}
+        print(json.dumps({"file": str(path), **counts, "problems": problems}))
+        return
+    print(f"{path}: {report.num_images:,} captions, {report.num_boxes:,} boxes")
+    for kind, count in report.counts.items():
+        print(f"  {kind}: {count:,}")
+        sentences = [problem.sentence for problem in report.problems if problem.kind == kind]
+        for sentence in sentences[:_EXAMPLES]:
+            print(f"    {sentence}")
+        if count > _EXAMPLES:
+            print(f"    and {count - _EXAMPLES:,} more; --json lists them all")
+    if not report.problems:
+        print("  nothing is wrong")
+
+
+def _check_manifests(folder: Path) -> None:
+    """Compare shards with the sha256 that were written with them."""
+    from eyespot.data.manifest import check_manifest
+
+    manifests = sorted(folder.glob("*.sha256")) if folder.is_dir() else []
+    for manifest in manifests:
+        found = list(check_manifest(manifest))
+        wrong = [(name, problem) for name, problem in found if problem]
+        print(f"{manifest}: {len(found) - len(wrong)} of {len(found)} files are as written")
+        for name, problem in wrong:
+            print(f"    {name} {problem}")
+
+
+class _Progress:
+    """Says on stderr how many shards are done, on one line of a terminal, or now and then."""
+
+    def __init__(self) -> None:
+        self.start = self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        terminal = sys.stderr.isatty()
+        if done < total and now - self.last < (0.2 if terminal else 10.0):
+            return
+        self.last = now
+        left = (now - self.start) / done * (total - done)
+        text = f"{done} of {total} shards" + (f", {left:.0f} s left" if done < total else "")
+        end = "\n" if done == total or not terminal else ""
+        print(f"\r{text:40}" if terminal else text, end=end, file=sys.stderr, flush=True)
+
+
+COMMANDS = {"check": check, "convert": convert, "shard": shard}

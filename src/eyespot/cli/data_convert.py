@@ -1,0 +1,207 @@
+"""`eyespot data convert`: other datasets' annotations as ours, a function for each dataset."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, configure, subcommand
+
+if TYPE_CHECKING:
+    from eyespot.data.annotations import CaptionedImage
+
+
+def coco(
+    instances: Path,
+    out: Path,
+    captions: Path | None = None,
+    name: str = "coco",
+    combine: bool = False,
+    without: tuple[Path, ...] = (),
+) -> None:
+    """COCO's instances and captions, or your own in that form.
+
+    Args:
+        instances: The file with images, boxes and categories.
+        out: The annotation file to write.
+        captions: The file with captions; without, captions list what is in each image.
+        name: The dataset_name to write.
+        combine: Join the captions of each image, as MDETR's pre-training does.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.coco import from_coco
+
+    _write(from_coco(instances, captions, dataset_name=name), out, combine, without)
+
+
+def flickr30k(
+    folder: Path,
+    out: Path,
+    split: Literal["train", "val", "test"] = "train",
+    merged: bool = False,
+    combine: bool = False,
+    without: tuple[Path, ...] = (),
+) -> None:
+    """Flickr30k Entities.
+
+    Args:
+        folder: With Annotations, Sentences and the lists of the splits.
+        out: The annotation file to write.
+        split: Which images.
+        merged: One box around all boxes of an entity (the merged-boxes protocol).
+        combine: Join the captions of each image.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.flickr30k import from_flickr30k
+
+    _write(from_flickr30k(folder, split, merged=merged), out, combine, without)
+
+
+def refcoco(
+    folder: Path,
+    out: Path,
+    split: Literal["train", "val", "testA", "testB", "test"] = "train",
+    split_by: str | None = None,
+    combine: bool = False,
+    without: tuple[Path, ...] = (),
+) -> None:
+    """RefCOCO, RefCOCO+ or RefCOCOg.
+
+    Args:
+        folder: Named refcoco, refcoco+ or refcocog, with instances.json and refs(WHO).p.
+        out: The annotation file to write.
+        split: Which expressions.
+        split_by: WHO made the split: unc, umd or google, if the folder has several.
+        combine: Join the captions of each image.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.refcoco import from_refcoco
+
+    _write(from_refcoco(folder, split, split_by=split_by), out, combine, without)
+
+
+def visual_genome(
+    regions: Path,
+    image_data: Path,
+    out: Path,
+    coco: tuple[Path, ...] = (),
+    combine: bool = False,
+    without: tuple[Path, ...] = (),
+) -> None:
+    """Visual Genome's region descriptions.
+
+    Args:
+        regions: region_graphs.json.
+        image_data: image_data.json.
+        out: The annotation file to write.
+        coco: COCO's instances files; images in them are taken from COCO, with scaled boxes.
+        combine: Join the captions of each image.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.visual_genome import from_visual_genome
+
+    _write(from_visual_genome(regions, image_data, coco=coco), out, combine, without)
+
+
+def gqa(
+    questions: Path,
+    out: Path,
+    scene_graphs: Path | None = None,
+    image_data: Path | None = None,
+    coco: tuple[Path, ...] = (),
+    combine: bool = False,
+    without: tuple[Path, ...] = (),
+) -> None:
+    """GQA's questions, with boxes from its scene graphs.
+
+    Args:
+        questions: train_balanced_questions.json and the like.
+        out: The annotation file to write.
+        scene_graphs: train_sceneGraphs.json and the like; test sets have none.
+        image_data: Visual Genome's image_data.json, for sizes and COCO's names.
+        coco: COCO's instances files; images in them are taken from COCO, with scaled boxes.
+        combine: Join the captions of each image.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.gqa import from_gqa
+
+    _write(from_gqa(questions, scene_graphs, image_data, coco=coco), out, combine, without)
+
+
+def phrasecut(
+    refer: Path,
+    image_data: Path,
+    out: Path,
+    combine: bool = False,
+    without: tuple[Path, ...] = (),
+) -> None:
+    """PhraseCut.
+
+    Args:
+        refer: refer_train.json and the like.
+        image_data: image_data_split3000.json.
+        out: The annotation file to write.
+        combine: Join the captions of each image.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.phrasecut import from_phrasecut
+
+    _write(from_phrasecut(refer, image_data), out, combine, without)
+
+
+def odvg(
+    lines: Path,
+    out: Path,
+    label_map: Path | None = None,
+    combine: bool = False,
+    without: tuple[Path, ...] = (),
+) -> None:
+    """ODVG, the JSON lines of Grounding DINO's open trainings.
+
+    Args:
+        lines: The .jsonl file.
+        out: The annotation file to write.
+        label_map: JSON of names by label, where detections have only numbers.
+        combine: Join the captions of each image.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.odvg import from_odvg
+
+    _write(from_odvg(lines, label_map), out, combine, without)
+
+
+_Form: TypeAlias = (
+    Annotated[None, subcommand("coco", constructor=coco)]
+    | Annotated[None, subcommand("flickr30k", constructor=flickr30k)]
+    | Annotated[None, subcommand("refcoco", constructor=refcoco)]
+    | Annotated[None, subcommand("visual-genome", constructor=visual_genome)]
+    | Annotated[None, subcommand("gqa", constructor=gqa)]
+    | Annotated[None, subcommand("phrasecut", constructor=phrasecut)]
+    | Annotated[None, subcommand("odvg", constructor=odvg)]
+)
+
+
+@configure(OmitArgPrefixes, OmitSubcommandPrefixes)
+def convert(form: _Form) -> None:
+    """Write other datasets' annotations as an annotation file for grounding."""
+
+
+def _write(
+    pairs: "Iterable[CaptionedImage]", out: Path, combine: bool, without: tuple[Path, ...]
+) -> None:
+    """Write the pairs and say what was written."""
+    from eyespot.data.converters.pairs import read_names, write_pairs
+
+    names = [name for path in without for name in read_names(path)]
+    written = write_pairs(pairs, out, combine=combine, without=names)
+    print(
+        f"wrote {out}: {written.num_pairs:,} captions of {written.num_images:,} images, "
+        f"{written.num_boxes:,} boxes"
+    )
+    if without:
+        print(f"left out {written.num_left_out:,} captions")
+    if written.problems:
+        first = written.problems[0].sentence
+        print(
+            f"{len(written.problems):,} records have a flaw, such as: {first}; "
+            f"eyespot data check {out} explains them all"
+        )

@@ -1,0 +1,215 @@
+"""What all converters share: reading, leaving out, joining, numbering and writing pairs."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from eyespot.data.annotation_checks import Problem, check_annotations
+from eyespot.data.annotations import CaptionedImage, Region, write_annotations
+from eyespot.data.captions import (
+    MAX_CHARACTERS,
+    CaptionedBoxes,
+    Span,
+    combine_captions,
+    consolidate_spans,
+)
+from eyespot.ops.boxes import xywh_to_xyxy
+
+_IRREGULAR = {"person": "people", "man": "men", "woman": "women", "child": "children"}
+
+
+class Written(NamedTuple):
+    """What `write_pairs` wrote and left out.
+
+    Attributes:
+        num_pairs: Of image and caption.
+        num_images: Different image files.
+        num_boxes: Of all pairs.
+        num_left_out: Pairs of images that were to be left out.
+        problems: What is wrong with the written file.
+    """
+
+    num_pairs: int
+    num_images: int
+    num_boxes: int
+    num_left_out: int
+    problems: list[Problem]
+
+
+def write_pairs(
+    pairs: Iterable[CaptionedImage],
+    out: Path,
+    *,
+    combine: bool = False,
+    without: Sequence[str] = (),
+) -> Written:
+    """Number pairs from 0, write them as one annotation file, and check it.
+
+    Args:
+        pairs: Of a converter.
+        out: The file to write.
+        combine: Whether captions of one image are joined, as MDETR's pre-training data are.
+        without: Names of image files to leave out, such as those of a test set.
+
+    Raises:
+        ValueError: If there is no pair, or the source's files are not laid out as its own are.
+    """
+    unwanted = frozenset(without)
+    every = _checked(pairs)
+    kept = [pair for pair in every if pair.file_name not in unwanted]
+    if not kept:
+        raise ValueError(f"need at least one image with a caption to write to {out}, got none")
+    left_out = len(every) - len(kept)
+    if combine:
+        kept = list(combine_pairs(kept))
+    kept = [replace(pair, image_id=number) for number, pair in enumerate(kept)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_annotations(kept, out)
+    report = check_annotations(json.loads(out.read_text(encoding="utf-8")))
+    names = {pair.file_name for pair in kept}
+    return Written(len(kept), len(names), report.num_boxes, left_out, report.problems)
+
+
+def read_names(path: Path) -> list[str]:
+    """Return the image files of an annotation file, or of a text file with a name a line."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return sorted({image["file_name"] for image in _parse(text, path)["images"]})
+    return [line for line in text.splitlines() if line]
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        ValueError: If there is no such file or it is no JSON.
+    """
+    if not path.is_file():
+        raise ValueError(f"need the file {path}, got none there")
+    return _parse(path.read_text(encoding="utf-8"), path)
+
+
+def combine_pairs(pairs: Iterable[CaptionedImage]) -> Iterator[CaptionedImage]:
+    """Join the captions of each image as `combine_captions` does, boxes and all.
+
+    Of the other keys those stay that all joined pairs have in common; `tokens_negative` becomes the
+    spans of the joined captions.
+    """
+    by_image: dict[str, list[CaptionedImage]] = {}
+    for pair in pairs:
+        by_image.setdefault(pair.file_name, []).append(pair)
+    for group in by_image.values():
+        for joined in combine_captions([_as_captioned(pair) for pair in group]):
+            members = [group[i] for i in joined.members]
+            regions = [region for member in members for region in member.regions]
+            spans = joined.captioned.spans
+            first = members[0].more
+            common = {
+                key: value
+                for key, value in first.items()
+                if all(key in m.more and m.more[key] == value for m in members)
+            }
+            yield replace(
+                members[0],
+                caption=joined.captioned.caption,
+                regions=tuple(
+                    replace(r, spans=tuple(s)) for r, s in zip(regions, spans, strict=True)
+                ),
+                more=common | {"tokens_negative": [list(span) for span in joined.sentences]},
+            )
+
+
+def list_names(
+    names: Sequence[str], *, max_characters: int = MAX_CHARACTERS
+) -> Iterator[tuple[str, dict[str, Span]]]:
+    """Yield captions that list names, "cat. traffic light.", each with the span of every name."""
+    text, spans = "", dict[str, Span]()
+    for name in names:
+        if text and len(text) + len(name) + 2 > max_characters:
+            yield text, spans
+            text, spans = "", {}
+        start = len(text) + (1 if text else 0)
+        text += (" " if text else "") + name + "."
+        spans[name] = (start, start + len(name))
+    if text:
+        yield text, spans
+
+
+def mentions(name: str, text: str) -> list[Span]:
+    """Return where a text says a name as whole words, in any case, in singular or plural."""
+    forms = {name, f"{name}s", f"{name}es", re.sub("y$", "ies", name)}
+    head, _, last = name.rpartition(" ")
+    if last in _IRREGULAR:
+        forms.add(f"{head} {_IRREGULAR[last]}".strip())
+    listed = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
+    return [m.span() for m in re.finditer(rf"(?<!\w)(?:{listed})(?!\w)", text, re.IGNORECASE)]
+
+
+def one_line(text: str) -> tuple[str, Callable[[int], int]]:
+    """Return a text with each run of white space as one blank, and where its places went."""
+    places, clean = [], ""
+    for char in text:
+        if char.isspace():
+            if clean and not clean.endswith(" "):
+                clean += " "
+            places.append(max(len(clean) - 1, 0))
+        else:
+            places.append(len(clean))
+            clean += char
+    clean = clean.rstrip()
+    places.append(len(clean))
+
+    def moved(place: int) -> int:
+        return min(places[min(place, len(text))], len(clean))
+
+    return clean, moved
+
+
+def tidy_spans(spans: Iterable[Sequence[int]], text: str) -> tuple[Span, ...]:
+    """Return spans merged and trimmed to words, as `consolidate_spans` does."""
+    return tuple(consolidate_spans(spans, text))
+
+
+def box_region(box_xywh: Sequence[float], spans: Iterable[Span], **more: Any) -> Region:
+    """Return a region of a box; its area is the box's unless `area` is given."""
+    left, top, width, height = (float(value) for value in box_xywh)
+    area = float(more.pop("area", width * height))
+    crowd = bool(more.pop("iscrowd", 0))
+    return Region((left, top, width, height), tuple(spans), area, crowd, more=more)
+
+
+def _as_captioned(pair: CaptionedImage) -> CaptionedBoxes:
+    boxes = torch.tensor([r.box_xywh_px for r in pair.regions], dtype=torch.float32).reshape(-1, 4)
+    spans = [list(region.spans) for region in pair.regions]
+    return CaptionedBoxes(pair.caption, xywh_to_xyxy(boxes), spans)
+
+
+def _checked(pairs: Iterable[CaptionedImage]) -> list[CaptionedImage]:
+    """Collect pairs; say in a sentence which record has another layout."""
+    found: list[CaptionedImage] = []
+    try:
+        found.extend(pairs)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        last = f"after the pair of {found[-1].file_name}" if found else "in the first record"
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(
+            f"need files laid out as the dataset's own, got {what} {last}; is it another file?"
+        ) from error
+    return found
+
+
+def _parse(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"need JSON, got {path} with an error: {error}") from error
+
+
+def sized(images: Iterable[Mapping[str, Any]], key: str = "id") -> dict[str, Mapping[str, Any]]:
+    """Return records of images by id, as a string."""
+    return {str(image[key]): image for image in images}

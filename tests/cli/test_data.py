@@ -1,0 +1,171 @@
+"""`eyespot data` as a user types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from eyespot.cli import main
+from eyespot.data.annotations import read_annotations
+from eyespot.data.open import find_splits, open_samples
+from tests.data.converters.files import coco_instances, found, put
+from tests.data.pictures import encode, noise_picture
+from tests.data.test_open import class_folders
+
+
+def run(*args):
+    main(["data", *map(str, args)])
+
+
+def fails(capsys, *args):
+    with pytest.raises(SystemExit) as stop:
+        run(*args)
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_check_images(tmp_path, capsys):
+    class_folders(tmp_path / "train", each=3)
+    class_folders(tmp_path / "val", each=1)
+    (tmp_path / "train" / "dog" / "bad.png").write_bytes(b"no")
+    run("check", tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("(train): 7 images, 2 classes")
+    assert lines[1].split() == ["sizes", "4x5", "to", "4x5", "pixels,", "median", "4x5"]
+    assert lines[3].split() == ["each", "class", "3", "to", "3", "images,", "2", "classes"]
+    assert lines[4].split() == ["bad", "1"]
+    assert lines[5].startswith("    dog/bad.png: need an image of format")
+    assert lines[6].endswith("(val): 2 images, 2 classes")
+    run("check", tmp_path, "--json", "--sample", "2")
+    train, val = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (train["num_samples"], train["num_checked"]) == (7, 2)
+    assert val["labels"] == {"0": 1, "1": 1}
+
+
+def test_check_decodes_on_demand(tmp_path, capsys):
+    data = encode(noise_picture(50, 50), "JPEG")
+    (tmp_path / "a.jpg").write_bytes(data[:-300])
+    (tmp_path / "b.jpg").write_bytes(data)
+    run("check", tmp_path)
+    assert "bad          0" in capsys.readouterr().out
+    run("check", tmp_path, "--decode")
+    assert "a.jpg: a JPEG of" in capsys.readouterr().out
+
+
+def test_nothing_usable_fails(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"no")
+    assert "got 1 bad ones of" in fails(capsys, "check", tmp_path)
+    assert "no such file or folder" in fails(capsys, "check", tmp_path / "gone")
+
+
+def test_check_annotations(tmp_path, capsys):
+    row = {"id": 1, "file_name": "a.jpg", "height": 10, "width": 10, "caption": "a cat"}
+    boxes = [
+        {"id": 1, "image_id": 1, "bbox": [0, 0, 5, 5], "tokens_positive": [[2, 5]]},
+        {"id": 2, "image_id": 1, "bbox": [0, 0, 0, 5], "tokens_positive": [[1, 5]]},
+    ]
+    path = put(tmp_path / "a.json", {"images": [row], "annotations": boxes})
+    run("check", path, "--images", tmp_path)
+    out = capsys.readouterr().out
+    assert "1 captions, 2 boxes" in out
+    for kind in ("missing file: 1", "bad box: 1", "span on whitespace: 1"):
+        assert kind in out
+    assert "annotations[1] (id 2) has the box [0, 0, 0, 5] of no area" in out
+    run("check", path, "--json")
+    assert len(json.loads(capsys.readouterr().out)["problems"]) == 2
+    put(path, {"images": [row], "annotations": boxes[:1]})
+    run("check", path)
+    assert "nothing is wrong" in capsys.readouterr().out
+    put(path, {"images": [row]})
+    assert "got no annotations" in fails(capsys, "check", path)
+    put(path, {"images": [], "annotations": []})
+    assert "at least one image with a caption" in fails(capsys, "check", path)
+
+
+def test_own_coco_folder_is_one_command(tmp_path, capsys):
+    instances = coco_instances(tmp_path / "instances.json")
+    captions = {"annotations": [{"id": 1, "image_id": 9, "caption": "a person and a dog"}]}
+    put(tmp_path / "captions.json", captions)
+    out = tmp_path / "mine.json"
+    options = ["--captions", tmp_path / "captions.json", "--out", out, "--name", "mine"]
+    run("convert", "coco", "--instances", instances, *options)
+    assert capsys.readouterr().out == f"wrote {out}: 1 captions of 1 images, 3 boxes\n"
+    ((text, boxes),) = found(read_annotations(out))
+    assert (text, boxes[0]) == ("a person and a dog", ((1, 2, 30, 40), ["person"]))
+    assert read_annotations(out)[0].more["dataset_name"] == "mine"
+    options = ["--out", tmp_path / "rest.json", "--without", out, "--combine"]
+    run("convert", "coco", "--instances", instances, *options)
+    printed = capsys.readouterr().out
+    assert "1 captions of 1 images, 1 boxes" in printed
+    assert "left out 1 captions" in printed
+
+
+def test_every_form_is_explained(tmp_path, capsys):
+    for form in ("coco", "flickr30k", "refcoco", "visual-genome", "gqa", "phrasecut", "odvg"):
+        with pytest.raises(SystemExit) as stop:
+            run("convert", form, "--help")
+        assert stop.value.code == 0
+        assert "The annotation file to write." in capsys.readouterr().out
+    gone = ["--lines", tmp_path / "no.jsonl", "--out", tmp_path / "o.json"]
+    assert "need the file" in fails(capsys, "convert", "odvg", *gone)
+    put(tmp_path / "i.json", {"images": [{}], "annotations": [], "categories": []})
+    wrong = ["--instances", tmp_path / "i.json", "--out", tmp_path / "o.json"]
+    assert "got no 'id' in the first record" in fails(capsys, "convert", "coco", *wrong)
+
+
+def test_shard(tmp_path, capsys):
+    class_folders(tmp_path / "in" / "train", ("big cat", "dog"), each=3)
+    class_folders(tmp_path / "in" / "val", ("big cat", "dog"), each=1)
+    out = tmp_path / "out"
+    run("shard", tmp_path / "in", out, "--samples-per-shard", "4", "--workers", "2")
+    assert "wrote 2 shards of 6 images" in capsys.readouterr().out
+    assert find_splits(str(out)) == ("train", "val")
+    for split in ("train", "val"):
+        old, new = (open_samples(str(p), split=split) for p in (tmp_path / "in", out))
+        assert new.classes == old.classes == ("big cat", "dog")
+        for i in range(len(old.samples)):
+            assert old.samples[i][:2] == new.samples[i][:2]
+    run("check", out)
+    assert "train.sha256: 2 of 2 files are as written" in capsys.readouterr().out
+    data = bytearray((out / "val-000000.tar").read_bytes())
+    data[512 + 60] ^= 1  # in the first image
+    (out / "val-000000.tar").write_bytes(data)
+    run("check", out, "--decode")
+    printed = capsys.readouterr().out
+    assert "val-000000.tar differs from its sha256" in printed
+
+
+def test_shard_goes_on_after_being_killed(tmp_path, capsys):
+    """Killed at several moments, then run to the end: the bytes of a run that was never killed."""
+    rng = np.random.default_rng(0)
+    for i in range(300):
+        picture = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        put(tmp_path / "in" / str(i % 2) / f"{i:03}.png", "")
+        (tmp_path / "in" / str(i % 2) / f"{i:03}.png").write_bytes(encode(picture, "PNG"))
+    options = ["--samples-per-shard", "7", "--workers", "2"]
+    run("shard", tmp_path / "in", tmp_path / "whole", *options)
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "eyespot", "data", "shard", str(tmp_path / "in"), str(killed)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    counts = []
+    for attempt in range(3):
+        with subprocess.Popen([*command, *options], env=environment) as child:
+            deadline = time.time() + 60
+            wanted = (counts[-1] if counts else 0) + 3 + attempt
+            while len(list(killed.glob("*.tar"))) < wanted and time.time() < deadline:
+                time.sleep(0.002)
+            child.send_signal(signal.SIGKILL)
+        time.sleep(0.3)  # orphans finish the shard they are at
+        counts.append(len(list(killed.glob("*.tar"))))
+    assert 0 < counts[0] < counts[1] < counts[2] < 43
+    run("shard", tmp_path / "in", killed, *options)
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert sorted(path.name for path in killed.iterdir()) == names
+    for name in names:
+        if not name.endswith(".index"):  # which hold the time
+            assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
