@@ -239,3 +239,18 @@ def test_plain_data_and_supervision(grounder):
     assert isinstance(detections, supervision.Detections)
     assert detections.class_id.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     assert detections.data["class_name"][7] == "a house"
+
+
+def test_masks_have_the_pictures_size_and_their_boxes():
+    grounder = Grounder(small_grounder(with_masks=True, dim=128, num_heads=8))
+    images = pictures((64, 64), (70, 90))
+    together = grounder(images, TEXTS[:2], min_score=0.0)
+    for image, text, found in zip(images, TEXTS, together, strict=False):
+        alone = grounder(image, text, min_score=0.0)
+        same(found, alone)
+        for phrase, other in zip(found.phrases, alone.phrases, strict=True):
+            assert phrase.masks.shape == (6, *image.shape[:2])
+            assert (phrase.masks != other.masks).mean() < 1e-3
+    plain = together[0].to_dict()["phrases"][0]["masks"]
+    assert len(plain) == 6
+    assert plain[0]["size"] == [64, 64]

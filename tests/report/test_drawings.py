@@ -46,3 +46,14 @@ def test_odd_pictures_and_texts(hw, text):
     box = phrase((0, 5), (-5.0, -5.0, 9999.0, 9999.0), (0.0, 0.0, 0.0, 0.0))
     drawn = draw_phrases(np.zeros((*hw, 3), np.uint8), text, [box])
     assert drawn.height > drawn.width * 0 + 24
+
+
+def test_masks_are_tinted():
+    pixels = np.full((60, 60, 3), 100, np.uint8)
+    mask = np.zeros((1, 60, 60), bool)
+    mask[0, 40:, 40:] = True
+    drawn = draw_phrases(pixels, TEXT, [phrase((0, 5), (1, 1, 9, 9))._replace(masks=mask)])
+    red, green, blue = ImageColor.getrgb(PALETTE[0])
+    half = tuple((v + 100) // 2 for v in (red, green, blue))
+    assert colours_in(drawn, (400, 400, 470, 470)) == {half}
+    assert colours_in(drawn, (200, 200, 300, 300)) == {(100, 100, 100)}

@@ -62,7 +62,7 @@ def ground(
             for phrase in found.phrases:
                 print(_line(phrase.text, phrase.boxes_xyxy_px.tolist(), phrase.scores.tolist()))
         if out is not None:
-            drawn = [DrawnPhrase(p.span, p.boxes_xyxy_px, p.scores) for p in found.phrases]
+            drawn = [DrawnPhrase(p.span, p.boxes_xyxy_px, p.scores, p.masks) for p in found.phrases]
             path = out / f"{Path(name).stem}.grounded.png"
             draw_phrases(encoded.pixels, text, drawn).save(path)
             print(f"wrote {path}", file=sys.stderr)

@@ -23,10 +23,10 @@ from eyespot.data.decode import MAX_PIXELS
 from eyespot.data.grounding import normalize_padded
 from eyespot.data.tokens import EncodedCaption
 from eyespot.errors import unknown_name
-from eyespot.models.masks import detector_of
+from eyespot.models.masks import SegmentingDetector, detector_of
 from eyespot.models.mdetr import ImageFeatures, Level
 from eyespot.ops.boxes import clip_xyxy_px
-from eyespot.ops.detections import detect
+from eyespot.ops.detections import detect, resize_masks
 from eyespot.ops.matching import at_least_float32
 from eyespot.ops.spans import Span, positive_rows
 from eyespot.predict.chunker import noun_phrases
@@ -46,6 +46,7 @@ class EncodedPicture(NamedTuple):
 
     pixels: UInt8[np.ndarray, "h w 3"]
     features: ImageFeatures
+    network_hw_px: tuple[int, int]  # as the network sees it
 
 
 class _EncodedText(NamedTuple):
@@ -197,8 +198,9 @@ class Grounder:
             for first in range(0, len(group), _BATCH):
                 batch = group[first : first + _BATCH]
                 features = self._features(torch.stack([small for _, _, small in batch]))
-                for row, (place, pixels, _) in enumerate(batch):
-                    result[place] = EncodedPicture(pixels, _row(features, row))
+                for row, (place, pixels, small) in enumerate(batch):
+                    size = (small.shape[1], small.shape[2])
+                    result[place] = EncodedPicture(pixels, _row(features, row), size)
         return [picture for picture in result if picture is not None]
 
     def _resized(self, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h2 w2"]:
@@ -271,45 +273,55 @@ class Grounder:
         captions = [texts[job.piece] for job in jobs]
         image = _stack([pictures[job.picture].features for job in jobs])
         features, pad_mask = _padded([caption.features for caption in captions])
-        output = detector.decode(detector.fuse(image, features, pad_mask))
+        memory = detector.fuse(image, features, pad_mask)
+        output = detector.decode(memory)
         sizes = torch.tensor([pictures[job.picture].pixels.shape[:2] for job in jobs])
+        masks: list[Tensor | None] = [None] * len(jobs)
+        if isinstance(self.model, SegmentingDetector):
+            masks = list(
+                resize_masks(
+                    self.model.draw(image, memory, output),
+                    [pictures[job.picture].network_hw_px for job in jobs],
+                    [(height, width) for height, width in sizes.tolist()],
+                )
+            )
         logits = at_least_float32(output.logits[-1])
-        boxes = detect(logits, output.boxes_cxcywh[-1], sizes.to(self.device)).boxes_xyxy_px
+        found = detect(logits, output.boxes_cxcywh[-1], sizes.to(self.device)).boxes_xyxy_px
+        boxes = [clip_xyxy_px(b, h, w) for b, (h, w) in zip(found, sizes.tolist(), strict=True)]
         probs = logits.softmax(dim=-1)
         return [
-            self._phrases(job, caption, spans[job.text], probs[i], boxes[i], sizes[i], min_score)
+            _phrases(job, caption, spans[job.text], probs[i], boxes[i], masks[i], min_score)
             for i, (job, caption) in enumerate(zip(jobs, captions, strict=True))
         ]
 
-    def _phrases(
-        self,
-        job: _Job,
-        caption: _EncodedText,
-        spans: Sequence[Span],
-        probs: Tensor,
-        boxes: Tensor,
-        size: Tensor,
-        min_score: float,
-    ) -> dict[int, GroundedPhrase]:
-        """Each phrase's boxes: those of the queries whose tokens are mostly the phrase's."""
-        height, width = size.tolist()
-        boxes = clip_xyxy_px(boxes, height, width)
-        own = [[(spans[i][0] - job.offset, spans[i][1] - job.offset)] for i in job.phrases]
-        rows = positive_rows(own, caption.caption.offsets, probs.shape[-1]).to(probs)
-        scores = probs @ rows.T  # [Q, phrases]
-        found = {}
-        for column, i in enumerate(job.phrases):
-            of_phrase = scores[:, column]
-            order = of_phrase.argsort(descending=True, stable=True)
-            order = order[of_phrase[order] >= min_score]
-            begin, end = spans[i]
-            found[i] = GroundedPhrase(
-                job.piece[begin - job.offset : end - job.offset],
-                (begin, end),
-                boxes[order].cpu().double().numpy(),
-                of_phrase[order].cpu().double().numpy(),
-            )
-        return found
+
+def _phrases(
+    job: _Job,
+    caption: _EncodedText,
+    spans: Sequence[Span],
+    probs: Tensor,
+    boxes: Tensor,
+    masks: Tensor | None,
+    min_score: float,
+) -> dict[int, GroundedPhrase]:
+    """Each phrase's boxes: those of the queries whose tokens are mostly the phrase's."""
+    own = [[(spans[i][0] - job.offset, spans[i][1] - job.offset)] for i in job.phrases]
+    rows = positive_rows(own, caption.caption.offsets, probs.shape[-1]).to(probs)
+    scores = probs @ rows.T  # [Q, phrases]
+    found = {}
+    for column, i in enumerate(job.phrases):
+        of_phrase = scores[:, column]
+        order = of_phrase.argsort(descending=True, stable=True)
+        order = order[of_phrase[order] >= min_score]
+        begin, end = spans[i]
+        found[i] = GroundedPhrase(
+            job.piece[begin - job.offset : end - job.offset],
+            (begin, end),
+            boxes[order].cpu().double().numpy(),
+            of_phrase[order].cpu().double().numpy(),
+            None if masks is None else masks[order].cpu().numpy(),
+        )
+    return found
 
 
 def find_phrases(text: str) -> list[Span]:

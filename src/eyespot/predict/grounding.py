@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+
+from eyespot.ops import rle
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,14 @@ class GroundedPhrase:
         span: Its characters [begin, end) in the text.
         boxes_xyxy_px: Left, top, right, bottom in the picture's pixels; none if nothing was found.
         scores: How much each box is this phrase's, 0 to 1.
+        masks: Pixels of each box's object; None from a network without masks.
     """
 
     text: str
     span: tuple[int, int]
     boxes_xyxy_px: Float[np.ndarray, "n 4"]
     scores: Float[np.ndarray, " n"]
+    masks: Bool[np.ndarray, "n h w"] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Grounding:
     phrases: tuple[GroundedPhrase, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
+        """Return plain data for JSON; masks as COCO's compressed run lengths."""
         return {
             "text": self.text,
             "height_px": self.size_hw_px[0],
@@ -54,6 +58,7 @@ class Grounding:
                     "span": list(phrase.span),
                     "boxes_xyxy_px": np.round(phrase.boxes_xyxy_px, 2).tolist(),
                     "scores": np.round(phrase.scores, 4).tolist(),
+                    **_run_lengths(phrase.masks),
                 }
                 for phrase in self.phrases
             ],
@@ -81,5 +86,17 @@ class Grounding:
             xyxy=np.concatenate(boxes).astype(np.float32),
             confidence=np.concatenate(scores).astype(np.float32),
             class_id=np.repeat(np.arange(len(counts)), counts),
+            mask=_together([phrase.masks for phrase in self.phrases]),
             data={"class_name": np.array(names, dtype=str)},
         )
+
+
+def _run_lengths(masks: Bool[np.ndarray, "n h w"] | None) -> dict[str, Any]:
+    if masks is None:
+        return {}
+    return {"masks": rle.to_coco(rle.encode(masks), compressed=True) if len(masks) else []}
+
+
+def _together(masks: list[Bool[np.ndarray, "_ h w"] | None]) -> Bool[np.ndarray, "m h w"] | None:
+    known = [mask for mask in masks if mask is not None]
+    return np.concatenate(known) if known and len(known) == len(masks) else None

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 PALETTE = (
     *("#e6194b", "#0082c8", "#2a9d3a", "#f58231", "#911eb4", "#008080", "#d6249f", "#8a5a00"),
@@ -24,6 +24,7 @@ class DrawnPhrase(NamedTuple):
     span: tuple[int, int]
     boxes_xyxy_px: Float[np.ndarray, "n 4"]
     scores: Float[np.ndarray, " n"]
+    masks: Bool[np.ndarray, "n h w"] | None = None
 
 
 def draw_phrases(
@@ -40,7 +41,7 @@ def draw_phrases(
         phrases: Its phrases, in order.
     """
     scale = _scale(*pixels.shape[:2])
-    picture = Image.fromarray(pixels)
+    picture = Image.fromarray(_tinted(pixels, phrases))
     how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BILINEAR
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, how)
@@ -52,6 +53,19 @@ def draw_phrases(
             _draw_box(draw, [float(side) * scale for side in box], colour, size)
             _draw_label(draw, box * scale, f"{score:.2f}", colour, font, size)
     return _with_text(picture, text, phrases, font)
+
+
+def _tinted(
+    pixels: UInt8[np.ndarray, "h w 3"], phrases: Sequence[DrawnPhrase]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Mix each phrase's colour into the pixels of its masks, half and half."""
+    tinted = pixels.astype(np.float32)
+    for place, phrase in enumerate(phrases):
+        if phrase.masks is not None and len(phrase.masks):
+            inside = phrase.masks.any(axis=0)
+            colour = ImageColor.getrgb(PALETTE[place % len(PALETTE)])
+            tinted[inside] = (tinted[inside] + np.array(colour, np.float32)) / 2
+    return tinted.astype(np.uint8)
 
 
 def _scale(height: int, width: int) -> float:
