@@ -33,6 +33,7 @@ which [cup] is red?
 [the left shoe] of [the boy]
 [Several cars] are parked along [the road]
 [a pair of scissors] and [a pen]
+there are [a pair of crosses] and [a little dull red heart]
 Is there [a cup] behind [the bottle]?
 [The biggest key] that is not below [the small house]
 [two circles], [three squares] and [a star]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from eyespot.tasks.ground_evaluation import evaluated_phrases
 from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 from eyespot.tasks.run import Run, evaluate, prepare, train
 from eyespot.weights.files import read_file
+from tests.distributed import run_ranks
 
 
 def smoke(**changes):
@@ -198,3 +200,31 @@ def test_phrases_without_their_key_are_the_boxes_own():
     assert second.spans == ((8, 12),)
     given = replace(record, more={"tokens_positive_eval": [[[8, 12]]]})
     assert len(evaluated_phrases(given)) == 1
+
+
+def spread(recipe, out):
+    train(recipe, run(Path(out), log_every=1))
+    return []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_two_ranks_equal_one(tmp_path, average):
+    """Frozen norms, since batch statistics are each rank's own; no alignment loss, which sees padding."""
+    small = ground.smoke()
+    recipe = replace(
+        small,
+        network=replace(small.network, frozen_norms=True, alignment_dim=0),
+        words=replace(small.words, steps=0),
+        epochs=1,
+        average=average,
+    )
+    spread(recipe, tmp_path / "one")
+    run_ranks(spread, recipe, str(tmp_path / "two"), world_size=2)
+    one, two = (
+        [row for row in lines(tmp_path / name) if "loss" in row] for name in ("one", "two")
+    )
+    assert len(one) == len(two) == 4
+    for row, other in zip(one, two, strict=True):
+        for name in ("loss", "loss_ce", "loss_bbox", "gradient_norm"):
+            assert other[name] == pytest.approx(row[name], rel=1e-3), (row["step"], name)

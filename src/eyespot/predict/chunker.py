@@ -55,16 +55,19 @@ def noun_phrases(text: str) -> list[Span]:
     return phrases
 
 
-def _phrase_end(words: list[_Word], start: int) -> int:
-    """Return the word after the phrase that begins at `start`; `start` itself if none does."""
+def _phrase_end(words: list[_Word], start: int, *, counted: bool = False) -> int:
+    """Return the word after the phrase that begins at `start`; `start` itself if none does.
+
+    After "a pair of" (`counted`) a word is a noun, even if it could be a verb.
+    """
     if _skip_place(words, start) > start:
         return start
     at = start
     while at < len(words) and words[at].text in DETERMINERS:
         at += 1
-    determined = at > start
+    determined = at > start or counted
     if determined and _text(words, at) in QUANTITIES and _text(words, at + 1) == "of":
-        inner = _phrase_end(words, at + 2)
+        inner = _phrase_end(words, at + 2, counted=True)
         if inner > at + 2:
             return inner
     first = at
