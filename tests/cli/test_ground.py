@@ -38,6 +38,8 @@ def test_json_and_pictures(folder, capsys):
         "--json",
         "--min-score",
         "0",
+        "--max-iou",
+        "1",
         "--out",
         folder / "out",
     )
@@ -62,7 +64,7 @@ def test_lines(folder, capsys):
         (["one.png", "TEXT:"], "got an empty one"),
         (["none.png", "TEXT:a cup"], "no such file"),
         (["bad.png", "TEXT:a cup"], "bad.png"),
-        (["one.png", "TEXT:a cup", "--min-score", "3"], "need min_score of 0 to 1"),
+        (["one.png", "TEXT:a cup", "--min-score", "3"], "need min_score and max_iou of 0 to 1"),
     ],
 )
 def test_mistakes_are_one_sentence(folder, capsys, args, message):

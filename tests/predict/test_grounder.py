@@ -9,6 +9,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from eyespot.models.masks import detector_of
+from eyespot.ops.boxes import box_iou
 from eyespot.predict.grounder import Grounder
 from eyespot.predict.images import read_picture
 from eyespot.weights.files import save_weights
@@ -38,7 +39,7 @@ def same(found, expected):
 
 def test_one_picture_one_text(grounder):
     (picture,) = pictures((70, 90))
-    found = grounder(picture, TEXTS[1], min_score=0.0)
+    found = grounder(picture, TEXTS[1], min_score=0.0, max_iou=1.0)
     assert found.size_hw_px == (70, 90)
     assert [p.text for p in found.phrases] == ["The big star", "a house", "two green fish"]
     for phrase in found.phrases:
@@ -51,9 +52,9 @@ def test_one_picture_one_text(grounder):
 
 def test_a_batch_equals_one_by_one(grounder):
     images = pictures((64, 64), (64, 64), (70, 90))
-    together = grounder(images, TEXTS, min_score=0.0)
+    together = grounder(images, TEXTS, min_score=0.0, max_iou=1.0)
     for image, text, found in zip(images, TEXTS, together, strict=True):
-        same(found, grounder(image, text, min_score=0.0))
+        same(found, grounder(image, text, min_score=0.0, max_iou=1.0))
 
 
 def test_one_with_many_equals_one_by_one_and_each_is_encoded_once(grounder, monkeypatch):
@@ -68,33 +69,35 @@ def test_one_with_many_equals_one_by_one_and_each_is_encoded_once(grounder, monk
 
         monkeypatch.setattr(detector, name, counted)
     images = pictures((64, 64), (80, 100))
-    many_texts = grounder(images[0], TEXTS, min_score=0.0)
+    many_texts = grounder(images[0], TEXTS, min_score=0.0, max_iou=1.0)
     assert seen == {"encode_image": 1, "encode_text": 3}
-    many_images = grounder(images, TEXTS[0], min_score=0.0)
+    many_images = grounder(images, TEXTS[0], min_score=0.0, max_iou=1.0)
     assert seen == {"encode_image": 3, "encode_text": 4}
     encoded = grounder.encode(images)
     assert seen["encode_image"] == 5
-    again = grounder(encoded, TEXTS[0], min_score=0.0)
+    again = grounder(encoded, TEXTS[0], min_score=0.0, max_iou=1.0)
     assert seen["encode_image"] == 5
     for found, text in zip(many_texts, TEXTS, strict=True):
-        same(found, grounder(images[0], text, min_score=0.0))
+        same(found, grounder(images[0], text, min_score=0.0, max_iou=1.0))
     for found, other, image in zip(many_images, again, images, strict=True):
-        same(found, grounder(image, TEXTS[0], min_score=0.0))
+        same(found, grounder(image, TEXTS[0], min_score=0.0, max_iou=1.0))
         same(other, found)
 
 
 def test_only_boxes_above_the_score_are_returned(grounder):
     (picture,) = pictures((64, 64))
-    every = grounder(picture, TEXTS[0], min_score=0.0).phrases[0]
+    every = grounder(picture, TEXTS[0], min_score=0.0, max_iou=1.0).phrases[0]
     middle = float(every.scores[2])
-    some = grounder(picture, TEXTS[0], min_score=middle).phrases[0]
+    some = grounder(picture, TEXTS[0], min_score=middle, max_iou=1.0).phrases[0]
     assert len(some.scores) == 3
-    assert len(grounder(picture, TEXTS[0], min_score=1.0).phrases[0].scores) == 0
+    assert len(grounder(picture, TEXTS[0], min_score=1.0, max_iou=1.0).phrases[0].scores) == 0
 
 
 def test_own_phrases(grounder):
     (picture,) = pictures((64, 64))
-    found = grounder(picture, "red cup and star", phrases=[(12, 16), (0, 7)], min_score=0.0)
+    found = grounder(
+        picture, "red cup and star", phrases=[(12, 16), (0, 7)], min_score=0.0, max_iou=1.0
+    )
     assert [p.text for p in found.phrases] == ["red cup", "star"]
     for wrong in ([], [(3, 3)], [(0, 99)], [(7, 8)]):
         with pytest.raises(ValueError, match="need phrases"):
@@ -108,11 +111,11 @@ def test_a_long_text_is_read_in_parts_and_no_phrase_is_lost(grounder):
     sentence = "The small red cup is left of a big blue star. "
     text = (sentence * 110)[:5000].rstrip()
     assert not grounder.tokenizer.fits(text)
-    found = grounder(picture, text, min_score=0.0)
+    found = grounder(picture, text, min_score=0.0, max_iou=1.0)
     assert len(found.phrases) >= 2 * 108
     for phrase in found.phrases:
         assert text[slice(*phrase.span)] == phrase.text
-    first = grounder(picture, text[: found.phrases[3].span[1] + 1], min_score=0.0)
+    first = grounder(picture, text[: found.phrases[3].span[1] + 1], min_score=0.0, max_iou=1.0)
     assert [p.text for p in first.phrases[:2]] == ["The small red cup", "a big blue star"]
 
 
@@ -141,7 +144,7 @@ def test_numbers_that_do_not_go_together(grounder):
 
 @pytest.mark.parametrize("hw", [(1, 1), (1, 5000), (3000, 1), (2000, 1500)])
 def test_odd_sizes(grounder, hw):
-    found = grounder(np.zeros((*hw, 3), np.uint8), "a cup", min_score=0.0)
+    found = grounder(np.zeros((*hw, 3), np.uint8), "a cup", min_score=0.0, max_iou=1.0)
     assert found.size_hw_px == hw
     assert np.isfinite(found.phrases[0].boxes_xyxy_px).all()
 
@@ -214,7 +217,10 @@ def test_a_file_of_weights_describes_itself(tmp_path, grounder):
     save_grounder(loaded.model, loaded.spec, loaded.tokenizer, tmp_path / "a.safetensors")
     again = Grounder.from_pretrained(tmp_path / "a.safetensors")
     (picture,) = pictures((64, 80))
-    same(again(picture, TEXTS[1], min_score=0.0), grounder(picture, TEXTS[1], min_score=0.0))
+    same(
+        again(picture, TEXTS[1], min_score=0.0, max_iou=1.0),
+        grounder(picture, TEXTS[1], min_score=0.0, max_iou=1.0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,13 +230,13 @@ def test_a_file_of_weights_describes_itself(tmp_path, grounder):
 def test_other_networks_batch_equally(changes):
     grounder = Grounder(small_grounder(**changes))
     images = pictures((64, 64), (64, 64))
-    together = grounder(images, TEXTS[:2], min_score=0.0)
+    together = grounder(images, TEXTS[:2], min_score=0.0, max_iou=1.0)
     for image, text, found in zip(images, TEXTS, together, strict=False):
-        same(found, grounder(image, text, min_score=0.0))
+        same(found, grounder(image, text, min_score=0.0, max_iou=1.0))
 
 
 def test_plain_data_and_supervision(grounder):
-    found = grounder(pictures((64, 64))[0], TEXTS[1], min_score=0.0)
+    found = grounder(pictures((64, 64))[0], TEXTS[1], min_score=0.0, max_iou=1.0)
     plain = found.to_dict()
     assert plain["phrases"][1]["phrase"] == "a house"
     assert plain["phrases"][1]["span"] == list(found.phrases[1].span)
@@ -244,9 +250,9 @@ def test_plain_data_and_supervision(grounder):
 def test_masks_have_the_pictures_size_and_their_boxes():
     grounder = Grounder(small_grounder(with_masks=True, dim=128, num_heads=8))
     images = pictures((64, 64), (70, 90))
-    together = grounder(images, TEXTS[:2], min_score=0.0)
+    together = grounder(images, TEXTS[:2], min_score=0.0, max_iou=1.0)
     for image, text, found in zip(images, TEXTS, together, strict=False):
-        alone = grounder(image, text, min_score=0.0)
+        alone = grounder(image, text, min_score=0.0, max_iou=1.0)
         same(found, alone)
         for phrase, other in zip(found.phrases, alone.phrases, strict=True):
             assert phrase.masks.shape == (6, *image.shape[:2])
@@ -254,3 +260,13 @@ def test_masks_have_the_pictures_size_and_their_boxes():
     plain = together[0].to_dict()["phrases"][0]["masks"]
     assert len(plain) == 6
     assert plain[0]["size"] == [64, 64]
+
+
+def test_of_boxes_that_overlap_the_most_certain_stays(grounder):
+    (picture,) = pictures((64, 64))
+    every = grounder(picture, TEXTS[0], min_score=0.0, max_iou=1.0).phrases[0]
+    apart = grounder(picture, TEXTS[0], min_score=0.0, max_iou=0.1).phrases[0]
+    assert 1 <= len(apart.scores) < len(every.scores)
+    assert apart.scores[0] == every.scores[0]
+    boxes = torch.tensor(apart.boxes_xyxy_px)
+    assert (box_iou(boxes, boxes) - torch.eye(len(boxes)) <= 0.1 + 1e-9).all()

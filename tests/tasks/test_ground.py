@@ -210,7 +210,7 @@ def spread(recipe, out):
 @pytest.mark.slow
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_two_ranks_equal_one(tmp_path, average):
-    """Frozen norms, since batch statistics are each rank's own; no alignment loss, which sees padding."""
+    """Frozen norms, as batch statistics are a rank's own; no alignment loss, which sees padding."""
     small = ground.smoke()
     recipe = replace(
         small,
@@ -221,9 +221,7 @@ def test_two_ranks_equal_one(tmp_path, average):
     )
     spread(recipe, tmp_path / "one")
     run_ranks(spread, recipe, str(tmp_path / "two"), world_size=2)
-    one, two = (
-        [row for row in lines(tmp_path / name) if "loss" in row] for name in ("one", "two")
-    )
+    one, two = ([row for row in lines(tmp_path / name) if "loss" in row] for name in ("one", "two"))
     assert len(one) == len(two) == 4
     for row, other in zip(one, two, strict=True):
         for name in ("loss", "loss_ce", "loss_bbox", "gradient_norm"):

@@ -13,6 +13,7 @@ def ground(
     weights: str = "scenes-small",
     out: Path | None = None,
     min_score: float = 0.5,
+    max_iou: float = 0.5,
     device: str = "cpu",
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -23,6 +24,7 @@ def ground(
         weights: A weights file, or weights of the package by name.
         out: A folder for pictures with the boxes drawn on them.
         min_score: Least score of a box that is shown, 0 to 1.
+        max_iou: Of a phrase's boxes that overlap more, only the most certain is shown; 1 for all.
         device: Where to run, as torch names it.
         as_json: One JSON object an image instead of lines.
     """
@@ -34,8 +36,8 @@ def ground(
     *images, text = images_and_text
     if Path(text).is_file():
         raise ValueError(f'need a text after the images, got the file {text}; add "a text"')
-    if not 0 <= min_score <= 1:
-        raise ValueError(f"need min_score of 0 to 1, got {min_score}")
+    if not (0 <= min_score <= 1 and 0 <= max_iou <= 1):
+        raise ValueError(f"need min_score and max_iou of 0 to 1, got {min_score} and {max_iou}")
     from eyespot.predict.chunker import noun_phrases
     from eyespot.predict.grounder import Grounder, find_phrases
     from eyespot.report.drawings import DrawnPhrase, draw_phrases
@@ -48,7 +50,7 @@ def ground(
     for name in images:
         try:
             (encoded,) = grounder.encode([name])
-            found = grounder(encoded, text, min_score=min_score)
+            found = grounder(encoded, text, min_score=min_score, max_iou=max_iou)
         except (ValueError, OSError) as error:
             if len(images) == 1:
                 raise

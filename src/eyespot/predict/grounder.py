@@ -14,7 +14,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -25,7 +25,7 @@ from eyespot.data.tokens import EncodedCaption
 from eyespot.errors import unknown_name
 from eyespot.models.masks import SegmentingDetector, detector_of
 from eyespot.models.mdetr import ImageFeatures, Level
-from eyespot.ops.boxes import clip_xyxy_px
+from eyespot.ops.boxes import box_iou, clip_xyxy_px
 from eyespot.ops.detections import detect, resize_masks
 from eyespot.ops.matching import at_least_float32
 from eyespot.ops.spans import Span, positive_rows
@@ -62,6 +62,13 @@ class _Job(NamedTuple):
     piece: str
     offset: int  # of the piece in the text
     phrases: list[int]
+
+
+class _Choice(NamedTuple):
+    """Which boxes of a phrase are returned."""
+
+    min_score: float
+    max_iou: float
 
 
 class Grounder:
@@ -114,6 +121,7 @@ class Grounder:
         *,
         phrases: Sequence[Span] | None = None,
         min_score: float = 0.5,
+        max_iou: float = 0.5,
     ) -> Grounding: ...
     @overload
     def __call__(
@@ -123,6 +131,7 @@ class Grounder:
         *,
         phrases: Sequence[Span] | None = None,
         min_score: float = 0.5,
+        max_iou: float = 0.5,
     ) -> list[Grounding]: ...
     def __call__(
         self,
@@ -131,6 +140,7 @@ class Grounder:
         *,
         phrases: Sequence[Span] | None = None,
         min_score: float = 0.5,
+        max_iou: float = 0.5,
     ) -> Grounding | list[Grounding]:
         """Find every phrase of the texts in the pictures.
 
@@ -143,6 +153,8 @@ class Grounder:
             texts: One text or several; long ones are read in parts.
             phrases: Characters [begin, end) of one text's phrases; found by rules when not given.
             min_score: Least score of a box that is returned.
+            max_iou: Of a phrase's boxes that overlap more, only the most certain is returned; 1
+                for all of them, as MDETR's evaluation has it.
 
         Returns:
             One result for one picture and one text, else a list.
@@ -166,7 +178,7 @@ class Grounder:
             for i, j in pairs
             for part in split_text(sentences[j], spans[j], self.tokenizer.fits)
         ]
-        found = self._run(encoded, jobs, spans, min_score)
+        found = self._run(encoded, jobs, spans, _Choice(min_score, max_iou))
         results = [
             Grounding(sentences[j], encoded[i].pixels.shape[:2], tuple(found[i, j]))
             for i, j in pairs
@@ -244,7 +256,7 @@ class Grounder:
         pictures: Sequence[EncodedPicture],
         jobs: Sequence[_Job],
         spans: Sequence[Sequence[Span]],
-        min_score: float,
+        choice: _Choice,
     ) -> dict[tuple[int, int], list[GroundedPhrase]]:
         """Fuse and decode every job; jobs with equally large pictures share a batch."""
         texts = self._encode_texts(job.piece for job in jobs)
@@ -256,7 +268,7 @@ class Grounder:
             for first in range(0, len(group), _BATCH):
                 batch = group[first : first + _BATCH]
                 for job, phrases in zip(
-                    batch, self._batch(pictures, texts, spans, batch, min_score), strict=True
+                    batch, self._batch(pictures, texts, spans, batch, choice), strict=True
                 ):
                     found.setdefault((job.picture, job.text), {}).update(phrases)
         return {pair: [of[i] for i in sorted(of)] for pair, of in found.items()}
@@ -267,7 +279,7 @@ class Grounder:
         texts: dict[str, _EncodedText],
         spans: Sequence[Sequence[Span]],
         jobs: Sequence[_Job],
-        min_score: float,
+        choice: _Choice,
     ) -> list[dict[int, GroundedPhrase]]:
         detector = detector_of(self.model)
         captions = [texts[job.piece] for job in jobs]
@@ -290,7 +302,7 @@ class Grounder:
         boxes = [clip_xyxy_px(b, h, w) for b, (h, w) in zip(found, sizes.tolist(), strict=True)]
         probs = logits.softmax(dim=-1)
         return [
-            _phrases(job, caption, spans[job.text], probs[i], boxes[i], masks[i], min_score)
+            _phrases(job, caption, spans[job.text], probs[i], boxes[i], masks[i], choice)
             for i, (job, caption) in enumerate(zip(jobs, captions, strict=True))
         ]
 
@@ -302,7 +314,7 @@ def _phrases(
     probs: Tensor,
     boxes: Tensor,
     masks: Tensor | None,
-    min_score: float,
+    choice: _Choice,
 ) -> dict[int, GroundedPhrase]:
     """Each phrase's boxes: those of the queries whose tokens are mostly the phrase's."""
     own = [[(spans[i][0] - job.offset, spans[i][1] - job.offset)] for i in job.phrases]
@@ -312,7 +324,8 @@ def _phrases(
     for column, i in enumerate(job.phrases):
         of_phrase = scores[:, column]
         order = of_phrase.argsort(descending=True, stable=True)
-        order = order[of_phrase[order] >= min_score]
+        order = order[of_phrase[order] >= choice.min_score]
+        order = order[_apart(boxes[order], choice.max_iou)]
         begin, end = spans[i]
         found[i] = GroundedPhrase(
             job.piece[begin - job.offset : end - job.offset],
@@ -322,6 +335,18 @@ def _phrases(
             None if masks is None else masks[order].cpu().numpy(),
         )
     return found
+
+
+def _apart(boxes_xyxy_px: Float[Tensor, "n 4"], max_iou: float) -> list[int]:
+    """Which of some boxes, best first, do not overlap a better one that stays by more than this."""
+    if max_iou >= 1:
+        return list(range(len(boxes_xyxy_px)))
+    overlap = box_iou(boxes_xyxy_px, boxes_xyxy_px).tolist()
+    kept: list[int] = []
+    for i, row in enumerate(overlap):
+        if all(row[j] <= max_iou for j in kept):
+            kept.append(i)
+    return kept
 
 
 def find_phrases(text: str) -> list[Span]:
