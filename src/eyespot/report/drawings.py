@@ -109,7 +109,8 @@ def _with_text(
     width = max(picture.width, _LEAST_SIDE)
     measure = ImageDraw.Draw(picture)
     placed, x, y = [], float(_MARGIN), float(_MARGIN)
-    for begin, end in _pieces(text):
+    cuts = {edge for phrase in phrases for edge in phrase.span}
+    for begin, end in _pieces(text, cuts):
         length = measure.textlength(text[begin:end], font)
         if x + length > width - _MARGIN and x > _MARGIN:
             x, y = float(_MARGIN), y + 24
@@ -130,12 +131,12 @@ def _with_text(
     return page
 
 
-def _pieces(text: str) -> list[tuple[int, int]]:
-    """Words and the spaces between them, as characters of the text; line ends count as spaces."""
+def _pieces(text: str, cuts: set[int]) -> list[tuple[int, int]]:
+    """Words and the spaces between them, as characters of the text, cut at phrases' ends too."""
     pieces: list[tuple[int, int]] = []
     begin = 0
     for end in range(1, len(text) + 1):
-        if end == len(text) or text[end].isspace() != text[begin].isspace():
+        if end == len(text) or end in cuts or text[end].isspace() != text[begin].isspace():
             pieces.append((begin, end))
             begin = end
     return [(b, e) for b, e in pieces if "\n" not in text[b:e]]
