@@ -1,1 +1,1 @@
-"""What a program calls: trained networks on images as they come."""
+"""What a program calls: trained networks that take pictures and texts as people have them."""

@@ -18,7 +18,7 @@ from eyespot.data.normalize import normalize
 from eyespot.design.by_name import Model
 from eyespot.models.speed import prepare_inference, speed_defaults
 from eyespot.models.taps import TappedNetwork, parse_tap
-from eyespot.predict.images import ImageLike, as_list, to_rgb
+from eyespot.predict.images import Picture, as_list, read_picture
 from eyespot.weights.trunk import Trunk, load_trunk
 
 
@@ -102,7 +102,7 @@ class Embedder:
         )
 
     def __call__(
-        self, images: ImageLike | Sequence[ImageLike] | np.ndarray | Tensor
+        self, images: Picture | Sequence[Picture] | np.ndarray | Tensor
     ) -> Float[np.ndarray, "b d"]:
         """Return a vector for each image; for a single image, one row.
 
@@ -121,9 +121,9 @@ class Embedder:
             rows.append(torch.cat(self._features(pixels), 1).cpu().numpy())
         return np.concatenate(rows)
 
-    def _view(self, image: ImageLike, place: int) -> np.ndarray:
+    def _view(self, image: Picture, place: int) -> np.ndarray:
         try:
-            pixels = to_rgb(image)
+            pixels = read_picture(image)
         except ValueError as error:
             raise ValueError(f"image {place}: {error}") from None
         (view,) = self.view(pixels, seed=0, epoch=0, index=place)

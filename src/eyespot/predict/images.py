@@ -1,78 +1,103 @@
-"""Images as programs have them, to RGB pixels.
-
-Shapes: h, w of the picture.
-"""
+"""Pictures as people have them: a path, bytes, an array, a tensor, a PIL image."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from eyespot.data.decode import decode_image
+from eyespot.data.decode import MAX_PIXELS, decode_image
 from eyespot.data.samples import read_image_file
 
-ImageLike = str | Path | bytes | np.ndarray | Tensor | Image.Image
-"""A path, a file's bytes, pixels [h, w], [h, w, 3] or, as a tensor, [3, h, w], or a PIL image."""
+Picture = str | Path | bytes | np.ndarray | Tensor | Image.Image
+"""A file's path, its content, pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4], as a tensor also
+[1, h, w] or [3, h, w], or a PIL image."""
 
 
-def to_rgb(image: ImageLike) -> UInt8[np.ndarray, "h w 3"]:
-    """Return an image's pixels, upright, as they are decoded in training.
+def read_picture(picture: Picture, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "h w 3"]:
+    """Return RGB pixels, upright.
+
+    Grey is repeated, 16 bit keeps its high byte, transparency is laid on white, animations give
+    their first frame.
+
+    Args:
+        picture: As above.
+        max_pixels: Refuse larger pictures before they are decoded.
 
     Raises:
-        ValueError: If it is no image that is known, or damaged.
-        OSError: If a file cannot be read.
+        ValueError: If it is no picture, damaged or too large.
     """
-    match image:
-        case str() | Path():
-            return decode_image(read_image_file(Path(image)))
-        case bytes():
-            return decode_image(image)
-        case Image.Image():
-            return _from_pil(image)
-        case Tensor():
-            return _from_array(_channels_last(image).cpu().numpy(), tuple(image.shape))
-        case np.ndarray():
-            return _from_array(image, image.shape)
+    if isinstance(picture, str | Path):
+        try:
+            return decode_image(read_image_file(Path(picture)), max_pixels=max_pixels)
+        except ValueError as error:
+            named = str(picture) in str(error)
+            raise ValueError(str(error) if named else f"{picture}: {error}") from None
+    if isinstance(picture, bytes):
+        return decode_image(picture, max_pixels=max_pixels)
+    if isinstance(picture, Image.Image):
+        return _from_pil(picture, max_pixels)
+    if isinstance(picture, Tensor):
+        return _from_array(_channels_last(picture).cpu().numpy(), max_pixels)
+    if isinstance(picture, np.ndarray):
+        return _from_array(picture, max_pixels)
     raise ValueError(
-        f"need a path, bytes, an array, a tensor or a PIL image, got a {type(image).__name__}"
+        f"need a picture as path, bytes, array, tensor or PIL image, got a {type(picture).__name__}"
     )
 
 
-def as_list(images: ImageLike | Sequence[ImageLike] | np.ndarray | Tensor) -> list[ImageLike]:
-    """Return one image or several as a list; arrays and tensors of four axes are several."""
-    if isinstance(images, np.ndarray | Tensor):
-        return list(images) if images.ndim == 4 else [images]
-    if isinstance(images, str | Path | bytes | Image.Image):
-        return [images]
-    return list(images)
+def as_list(pictures: Picture | Sequence[Picture]) -> list[Picture]:
+    """Return one picture or several as a list; arrays and tensors of four axes are several."""
+    if isinstance(pictures, np.ndarray | Tensor):
+        return list(pictures) if pictures.ndim == 4 else [pictures]
+    if isinstance(pictures, str | Path | bytes | Image.Image):
+        return [pictures]
+    return list(pictures)
 
 
-def _channels_last(image: Tensor) -> Tensor:
-    if image.ndim == 3 and image.shape[0] in (1, 3):
-        image = image.permute(1, 2, 0)  # [h, w, 3]
-    return image.detach()
+def _channels_last(picture: Tensor) -> Tensor:
+    if picture.ndim == 3 and picture.shape[0] in (1, 3):
+        picture = picture.permute(1, 2, 0)  # [h, w, 3]
+    return picture.detach()
 
 
-def _from_array(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if pixels.dtype != np.uint8:
-        raise ValueError(f"need pixels of uint8 in 0..255, got {pixels.dtype} of shape {shape}")
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.size == 0:
-        raise ValueError(f"need pixels [h, w, 3] or [h, w], as a tensor [3, h, w], got {shape}")
-    return np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
+def _from_pil(picture: Image.Image, max_pixels: int) -> np.ndarray:
+    _check_size(picture.height, picture.width, max_pixels)
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith(("I", "F")):
+        return _from_array(np.asarray(picture), max_pixels)
+    if picture.has_transparency_data:
+        opaque = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(opaque, picture.convert("RGBA"))
+    return np.array(picture.convert("RGB"))
 
 
-def _from_pil(image: Image.Image) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    elif image.mode.startswith("I") or image.mode == "F":
+def _from_array(picture: np.ndarray, max_pixels: int) -> np.ndarray:
+    shape: Any = picture.shape
+    channels = 1 if picture.ndim == 2 else shape[-1]
+    if picture.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in shape:
         raise ValueError(
-            f"need an image of 8 bits a channel, got PIL's mode {image.mode!r}; pass its file"
+            f"need pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4], got shape {list(shape)}"
         )
-    return np.array(image.convert("RGB"))
+    _check_size(shape[0], shape[1], max_pixels)
+    if picture.dtype == np.uint8:
+        pixels = picture
+    elif picture.dtype.kind in "iu" and picture.min() >= 0 and picture.max() <= 0xFFFF:
+        pixels = (picture >> 8).astype(np.uint8)
+    else:
+        raise ValueError(
+            f"need pixels of uint8 (0 to 255) or 16 bits, got {picture.dtype}; multiply floats in "
+            "0..1 by 255 and convert them"
+        )
+    if channels == 4:
+        return _from_pil(Image.fromarray(pixels, "RGBA"), max_pixels)
+    plane = pixels.reshape(*shape[:2], channels)
+    return np.array(np.broadcast_to(plane, (*shape[:2], 3)))
+
+
+def _check_size(height: int, width: int, max_pixels: int) -> None:
+    if height * width > max_pixels or not height or not width:
+        raise ValueError(f"need 1 to {max_pixels} pixels, got {width}x{height}")

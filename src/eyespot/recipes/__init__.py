@@ -28,6 +28,7 @@ FAMILIES = (
     "fast_scaling",
     "pycls",
     "transfer",
+    "ground",
 )
 
 

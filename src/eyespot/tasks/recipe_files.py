@@ -12,7 +12,7 @@ from typing import Any
 from eyespot.design.plain_data import fill, read_plain
 from eyespot.errors import RecipeError, unknown_name
 
-TASKS = {"classify": "ClassifyRecipe", "linear": "LinearRecipe"}
+TASKS = {"classify": "ClassifyRecipe", "ground": "GroundRecipe", "linear": "LinearRecipe"}
 """Each task's module in this room, and its recipe's class."""
 
 
