@@ -82,3 +82,16 @@ def test_the_gathered_gradient_is_the_sum_of_what_every_rank_says():
     # d/dx of (1 + 2) x^2, for x = 0, 1 on rank 0 and 2, 3 on rank 1
     assert first.tolist() == [0.0, 6.0]
     assert second.tolist() == [12.0, 18.0]
+
+
+def uneven_rows() -> torch.Tensor:
+    rank = dist.rank()
+    rows = torch.full((rank * (2 - rank) * 2, 2), float(rank))  # 0, 2 and 0 rows
+    return torch.cat([dist.all_gather_rows(rows), dist.all_gather_rows(rows[:0])])
+
+
+def test_rows_are_gathered_however_many_each_rank_has():
+    for gathered in run_ranks(uneven_rows, world_size=3):
+        assert gathered.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    x = torch.ones(3, 2)
+    assert dist.all_gather_rows(x).tolist() == x.tolist()

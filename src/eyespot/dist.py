@@ -82,6 +82,25 @@ def all_gather_cat(
     return _gather(tensor, group)
 
 
+def all_gather_rows(
+    tensor: Shaped[Tensor, "n *shape"], group: ProcessGroup | None = None
+) -> Shaped[Tensor, "m *shape"]:
+    """Return every process's rows in the order of the ranks, however many each one has.
+
+    Args:
+        tensor: Same dtype and width on every process; any number of rows, none included.
+        group: Processes that take part; all of them by default.
+    """
+    if world_size(group) == 1:
+        return tensor.detach()
+    counts = all_gather_cat(torch.tensor([len(tensor)], device=tensor.device), group=group)
+    longest = int(counts.max())
+    padded = tensor.new_zeros(longest, *tensor.shape[1:])
+    padded[: len(tensor)] = tensor.detach()
+    everyone = all_gather_cat(padded[None], group=group)  # [ranks, longest, ...]
+    return torch.cat([rows[:n] for rows, n in zip(everyone, counts.tolist(), strict=True)])
+
+
 class _GatherWithGradient(torch.autograd.Function):
     """All-gather whose backward sums the gradients of all processes."""
 

@@ -130,6 +130,25 @@ def test_torchvision_resnet_of_basic_blocks():
     check_both_ways(theirs, ours, "torchvision-resnet", "torchvision", 64)
 
 
+def test_torchvision_detectors_see_the_maps_of_our_trunk():
+    torchvision = peer("torchvision")
+    ours = randomise_(create_model("ResNet-50", num_classes=0))
+    theirs = torchvision.models.detection.fasterrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, num_classes=3
+    ).eval()
+    found = theirs.load_state_dict(
+        export_weights(ours.state_dict(), "torchvision-fpn"), strict=False
+    )
+    assert not found.unexpected_keys
+    assert not [key for key in found.missing_keys if key.startswith("backbone.body.")]
+    images = torch.randn(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = theirs.backbone.body(images)
+        wanted = ours.forward_intermediates(images, [1, 2, 3, 4])
+    for got, expected in zip(maps.values(), wanted, strict=True):
+        assert_close(got, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
 def test_torchvision_vit_with_a_convolutional_stem():
     peer("torchvision")
     vit = peer("torchvision.models.vision_transformer")

@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("name", ALL)
 def test_every_recipe_can_be_run_saved_and_explained(name):
     recipe = get_recipe(name)
-    images = seer.IMAGES if name.startswith("seer/rg") else IMAGENET
+    images = seer.NUM_IMAGES if name.startswith("seer/rg") else IMAGENET
     sizes = sizes_of(recipe, 60_000 if "fashion" in name else images, CPU)
     assert sizes.total_steps == recipe.epochs * sizes.steps_per_epoch
     saved = json.loads(json.dumps(recipe_to_dict(recipe, name)))
@@ -89,8 +89,8 @@ def test_seers_runs_have_the_papers_numbers(name):
     assert (method.hidden_dims, method.head_norm, method.out_dim) == ((hidden, hidden), norm, 256)
     assert (method.epsilon, method.iters, method.prototypes) == (epsilon, 10, (16000,))
     assert recipe.optimizer.weight_decay == 1e-5
-    steps = sizes_of(recipe, seer.IMAGES, CPU).steps_per_epoch
-    assert steps == seer.IMAGES // batch
+    steps = sizes_of(recipe, seer.NUM_IMAGES, CPU).steps_per_epoch
+    assert steps == seer.NUM_IMAGES // batch
 
     def rate(step):
         factor = rate_factor(recipe.schedule, step, steps_per_epoch=steps, epochs=1)

@@ -5,10 +5,12 @@ import math
 import pytest
 
 from eyespot.design.by_name import to_spec
+from eyespot.design.optimizability import EXPERIMENTS
 from eyespot.design.space import sample_space
 from eyespot.design.space_files import point_to_dict
 from eyespot.design.spaces import get_space
 from eyespot.design.spec_files import spec_to_dict
+from eyespot.recipes import get_recipe
 from eyespot.recipes.trial import recipe_of, run
 
 SCENES = "scenes:size=32,count=32,val_count=16"
@@ -58,3 +60,13 @@ def test_divergence_is_a_result(tmp_path):
 def test_a_point_without_data_says_what_to_pass(tmp_path):
     with pytest.raises(ValueError, match="pass --data to the sweep"):
         run(point_of("optimizability/smoke", tmp_path, data=""))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_run_of_an_experiment_has_a_recipe(name, tmp_path):
+    for point in sample_space(get_space(f"optimizability/{name}"), 0, 24):
+        recipe = recipe_of(point_to_dict(point), tmp_path)
+        assert recipe.optimizer.lr == point.parameters["lr"]
+        assert recipe.epochs == point.parameters["epochs"]
+    with pytest.raises(ValueError, match="recipe"):
+        get_recipe("optimizability/none")

@@ -52,6 +52,33 @@ def test_round_trips(to, kinds):
         assert same_weights(target.state_dict(), source.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("kind", "to", "name"),
+    [
+        ("resnet", "detectron2", "backbone.bottom_up.res3.1.conv2.norm.running_var"),
+        ("resnet", "detectron2", "backbone.bottom_up.res2.0.shortcut.norm.bias"),
+        ("resnet", "detectron2", "backbone.bottom_up.stem.conv1.norm.weight"),
+        ("regnety", "detectron2", "backbone.bottom_up.s2.b1.f.se.f_ex.2.weight"),
+        ("resnet", "torchvision-fpn", "backbone.body.layer2.0.downsample.1.bias"),
+    ],
+)
+def test_detectors_get_the_trunk_and_give_it_back(kind, to, name):
+    source = distinct(SPECS[kind])
+    theirs = export_weights(source.state_dict(), to)
+    assert name in theirs
+    assert all(key.startswith("backbone.") for key in theirs)
+    counters = [key for key in source.state_dict() if key.endswith("num_batches_tracked")]
+    assert len(theirs) == len(source.state_dict()) - 2 - len(counters)
+    theirs["backbone.fpn_lateral2.weight"] = theirs["roi_heads.box.weight"] = torch.zeros(1)
+    target = build(SPECS[kind])
+    report = load_weights(target, theirs, head="drop")
+    assert set(report.unused) == {"backbone.fpn_lateral2.weight", "roi_heads.box.weight"}
+    target.reset_classifier(0)
+    source.reset_classifier(0)
+    wanted = {k: v for k, v in source.state_dict().items() if k not in counters}
+    assert same_weights({k: target.state_dict()[k] for k in wanted}, wanted)
+
+
 @pytest.mark.parametrize("name", PEERS)
 def test_the_names_are_the_libraries_own(name):
     entry, library = PEERS[name], name.split("/")[0]
@@ -80,6 +107,7 @@ def test_a_vissl_trunk_has_the_fact_sheets_names():
     [
         ("effnet", "transformers", "need a regnet to export to transformers, got .* efficientnet"),
         ("vit", "vissl", "need a regnet or resnet to export to vissl"),
+        ("regnety", "torchvision-fpn", "need a resnet to export to torchvision-fpn"),
         ("vit_c", "timm", "patchify stem .* torchvision has such a stem"),
         ("regnetz", "torchvision", r"torchvision-regnet can hold, got one with head\.conv\.weight"),
         (

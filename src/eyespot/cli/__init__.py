@@ -25,7 +25,11 @@ SUMMARIES = {
     "train": "train a recipe of any task; go on after any interruption",
     "eval": "measure a training run",
     "replay": "take the step again at which a loss was not finite",
+    "doctor": "what this machine has, and what is fastest on it",
+    "ground": "find every phrase of a text in images",
     "report": "what sweeps found, as one HTML file",
+    "probe": "measure a backbone: neighbours, linear, few labels, SVM, retrieval",
+    "embed": "images to vectors on disk",
 }
 
 

@@ -2,9 +2,9 @@
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from tyro.conf import Positional, arg
 
@@ -14,6 +14,7 @@ from eyespot.design.devices import Device
 from eyespot.design.devices import device as find_device
 from eyespot.design.latency_files import read_latency_model
 from eyespot.design.memory import Memory, fits, largest_batch, memory
+from eyespot.design.plain_data import read_plain
 from eyespot.design.quantities import parse_count
 from eyespot.design.roofline import StepTime, step_time
 from eyespot.design.training import Crop, Training
@@ -21,10 +22,10 @@ from eyespot.design.training import Crop, Training
 
 def plan(
     model: Positional[str],
-    batch: int,
+    batch: int | None = None,
     gpus: int = 1,
     gpu: str = "h100",
-    optimizer: Literal["sgd", "larc", "adamw"] = "sgd",
+    optimizer: Literal["sgd", "larc", "adamw"] | None = None,
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     ema: bool = False,
     checkpointing: bool = False,
@@ -41,20 +42,21 @@ def plan(
 
     Memory comes from what PyTorch keeps of this very architecture. Time is the larger of
     arithmetic and memory traffic, layer by layer, at rates that PyTorch's eager mode was seen to
-    reach; loading of images is not in it.
+    reach; loading of images is not in it, nor is evaluation.
 
     Args:
-        model: A name (`eyespot models`) or the path of a spec.json.
-        batch: Images a step, over all devices.
+        model: A name (`eyespot models`), the path of a spec.json, or a recipe (`eyespot train`),
+            by name or file, which says what the options leave open.
+        batch: Images a step, over all devices; needed for anything but a recipe.
         gpus: Devices.
         gpu: v100-16gb, v100-32gb, a100-40gb, a100-80gb, h100, h200, rtx-4090 or cpu-core.
-        optimizer: larc is SGD with LARC.
+        optimizer: larc is SGD with LARC; sgd for anything but a recipe.
         dtype: auto is bfloat16, or float16 where a device has no bfloat16.
         ema: Hold an averaged copy of the weights.
         checkpointing: Recompute every block in the backward pass.
         sharding: ddp holds everything everywhere, fsdp a part on each device.
         images: Images shown in the run, such as 1B; for days and device-hours.
-        epochs: The same in epochs of ImageNet-1k.
+        epochs: The same in epochs of the recipe's data, or of ImageNet-1k.
         crops: Views of an image, such as 2x224,6x96.
         image_size: Side of the images, px; the network's own when not given.
         head: Widths of linear layers that replace the classifier, such as 8192,8192,256,16000.
@@ -66,37 +68,77 @@ def plan(
         raise ValueError("need --images or --epochs, got both")
     if crops is not None and image_size is not None:
         raise ValueError("need --crops or --image-size, got both")
+    if epochs is not None and epochs <= 0:
+        raise ValueError(f"need epochs above 0, got {epochs:g}")
+    if image_size is not None and image_size < 1:
+        raise ValueError(f"need an image size of 1 px or more, got {image_size}")
     where = find_device(gpu)
-    views = read_crops(crops) if crops else ()
-    if image_size is not None:
-        if image_size < 1:
-            raise ValueError(f"need an image size of 1 px or more, got {image_size}")
-        views = (Crop(1, image_size),)
-    training = Training(
-        to_spec(model),
-        batch,
-        gpus,
-        where.best_dtype if dtype == "auto" else dtype,
-        optimizer,
-        ema,
-        checkpointing,
-        sharding,
-        views,
-        _widths(head) if head else None,
-    )
+    known = _known(model, batch)
+    given: dict[str, Any] = {
+        "batch": batch,
+        "dtype": dtype if dtype != "auto" else where.best_dtype if known.any_dtype else None,
+        "optimizer": optimizer,
+        "ema": ema or None,
+        "checkpointing": checkpointing or None,
+        "crops": read_crops(crops) if crops else image_size and (Crop(1, image_size),),
+        "head_dims": head and _widths(head),
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    training = replace(known.training, num_devices=gpus, sharding=sharding, **changes)
     if calibration is None:
         step = step_time(training, where)
     else:
         step = calibrated_step(training, read_latency_model(calibration), where)
-    shown = parse_count(images, "images") if images else (epochs or 0) * IMAGENET_IMAGES
-    if epochs is not None and epochs <= 0:
-        raise ValueError(f"need epochs above 0, got {epochs:g}")
+    shown = parse_count(images, "images") if images else known.images(epochs, training.batch)
     cost = run_cost(training, step.total, shown) if shown else None
     need = memory(training)
     if as_json:
         print(json.dumps(_as_data(training, where, need, step, cost)))
     else:
         _print(model, training, where, need, step, cost)
+
+
+class _Known(NamedTuple):
+    """What a recipe says, or a network's name leaves open.
+
+    Attributes:
+        training: On one device.
+        any_dtype: Whether the number format is the device's best.
+        epochs: Of the recipe; 0 for a network.
+        epoch_images: Of the recipe's data; None where the user's data decides.
+    """
+
+    training: Training
+    any_dtype: bool = True
+    epochs: int = 0
+    epoch_images: int | None = IMAGENET_IMAGES
+
+    def images(self, epochs: float | None, batch: int) -> float:
+        """Return the images of a run; a recipe's epochs go without their last partial batch."""
+        if self.epoch_images is None:
+            if epochs is not None:
+                raise ValueError("need --images for a recipe of no one data set, got --epochs")
+            return 0
+        whole = self.epoch_images // batch * batch if self.epochs else self.epoch_images
+        return (epochs or self.epochs) * whole
+
+
+def _known(model: str, batch: int | None) -> _Known:
+    """Read a recipe by its name or file, or a network likewise."""
+    path = Path(model)
+    if path.suffix == ".json" and path.is_file():
+        data = read_plain(path, "recipe or spec")
+        is_recipe = isinstance(data, dict) and "task" in data
+    else:
+        is_recipe = path.suffix in (".yaml", ".yml") or ("/" in model and path.suffix != ".json")
+    if is_recipe:
+        from eyespot.recipes import epoch_images, get_recipe
+        from eyespot.tasks.planning import planned
+
+        return _Known(*planned(get_recipe(model)), epoch_images(model))
+    if batch is None:
+        raise ValueError(f"need --batch for the network {model}, got none; only recipes have one")
+    return _Known(Training(to_spec(model), batch))
 
 
 def read_crops(text: str) -> tuple[Crop, ...]:

@@ -5,17 +5,27 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from eyespot.recipes import get_recipe, list_recipes
+from eyespot.recipes import find_recipe, get_recipe, is_recipe_file, list_recipes
+
+_SIBLING = "_smoke"
 
 
 def listing(*, as_json: bool) -> str:
-    """Return all recipes with their first lines."""
+    """Return all recipes with their first lines; as text, without smoke siblings."""
     about = {name: _about(make) for name, make in list_recipes().items()}
     if as_json:
         return json.dumps(about, indent=1)
-    width = max(map(len, about))
-    lines = [f"{name:{width}}  {text.splitlines()[0]}" for name, text in about.items()]
-    return "\n".join([*lines, "", "eyespot train RECIPE --help explains one and all its numbers."])
+    shown = {name: text for name, text in about.items() if not name.endswith(_SIBLING)}
+    width = max(map(len, shown))
+    lines = [f"{name:{width}}  {text.splitlines()[0]}" for name, text in shown.items()]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "eyespot train RECIPE --help explains one and all its numbers. Those of published runs",
+            f"have a sibling NAME{_SIBLING} that takes seconds on a CPU.",
+        ]
+    )
 
 
 def named(command: str, args: list[str]) -> tuple[str, Any, list[str]]:
@@ -31,8 +41,7 @@ def named(command: str, args: list[str]) -> tuple[str, Any, list[str]]:
 
 def explain(name: str) -> str:
     """Return what a recipe's function says of it; nothing for a recipe file."""
-    make = list_recipes().get(name.replace("-", "_"))
-    return _about(make) if make else f"The recipe of {name}."
+    return f"The recipe of {name}." if is_recipe_file(name) else _about(find_recipe(name))
 
 
 def _about(make: Callable[[], Any]) -> str:

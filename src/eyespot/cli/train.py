@@ -1,5 +1,6 @@
 """`eyespot train`: run a recipe of any task, and go on with it after any interruption."""
 
+import dataclasses
 from typing import Annotated, Any
 
 from eyespot.cli.recipes import explain, listing, named
@@ -7,7 +8,7 @@ from eyespot.cli.recipes import explain, listing, named
 USAGE = """usage: eyespot train RECIPE --data DATA --out DIR [--NAME VALUE ...]
 
 Train a recipe; the same command goes on with a run that was interrupted. Under torchrun it
-trains on all processes: torchrun --nproc-per-node 8 -m eyespot.cli train RECIPE ...
+trains on all processes: torchrun --nproc-per-node 8 -m eyespot train RECIPE ...
 
 eyespot train                 lists the recipes
 eyespot train RECIPE --help   explains a recipe and all its numbers
@@ -28,24 +29,24 @@ def main(args: list[str]) -> None:
     from eyespot.tasks.run import Run
     from eyespot.tasks.run import train as run_training
 
-    def train(run: Any, recipe: Any) -> None:
-        outcome = run_training(recipe, run, name=name)
-        if not outcome.finished:
-            return
-        print(f"finished: {run.out / 'weights.safetensors'}")
-        for metric, value in outcome.metrics.items():
-            print(f"  {metric} {value:.4g}")
-
     plain = tyro.conf.arg(name="")
-    train.__annotations__ = {
-        "run": Annotated[Run, plain],
-        "recipe": Annotated[type(recipe), plain],
-    }
-    train.__defaults__ = (recipe,)
-    tyro.cli(
-        train,
+    options = dataclasses.make_dataclass(
+        "Options",
+        [
+            ("run", Annotated[Run, plain]),
+            ("recipe", Annotated[type(recipe), plain], dataclasses.field(default=recipe)),
+        ],
+    )
+    given: Any = tyro.cli(
+        options,
         prog=f"eyespot train {name}",
         description=explain(name),
         args=rest,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
     )
+    outcome = run_training(given.recipe, given.run, name=name)
+    if not outcome.finished:
+        return
+    print(f"finished: {given.run.out / 'weights.safetensors'}")
+    for metric, value in outcome.metrics.items():
+        print(f"  {metric} {value:.4g}")

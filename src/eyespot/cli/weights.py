@@ -72,7 +72,8 @@ def convert(
     file: Positional[Path],
     model: str,
     out: Path,
-    to: Literal["timm", "torchvision", "transformers", "vissl"] | None = None,
+    to: Literal["timm", "torchvision", "transformers", "vissl", "detectron2", "torchvision-fpn"]
+    | None = None,
     channel_order: Literal["rgb", "bgr"] | None = None,
 ) -> None:
     """Write a published file as safetensors under our names, or another library's.
@@ -125,6 +126,29 @@ def verify(
         print(f"{'model':14} fits {model}")
 
 
+def import_mdetr(
+    file: Positional[Path], vocabulary: Path, out: Path, averaged: bool = True
+) -> None:
+    """Turn a published MDETR checkpoint into a grounder of ours: one file that describes itself.
+
+    Args:
+        file: The checkpoint, as downloaded.
+        vocabulary: RoBERTa's tokenizer.json, or a folder with its vocab.json and merges.txt.
+        out: The safetensors file to write.
+        averaged: Take the averaged weights, as the published results do.
+    """
+    from eyespot.weights import mdetr
+    from eyespot.weights.grounders import save_grounder
+
+    if out.suffix != ".safetensors":
+        raise ValueError(f"need a file to write that ends in .safetensors, got {out}")
+    imported = mdetr.import_mdetr(file, vocabulary, average=averaged)
+    for note in imported.notes:
+        print(f"note: {note}", file=sys.stderr)
+    save_grounder(*imported.loaded, out)
+    print(f"wrote {out}: use it with `eyespot ground IMAGE TEXT --weights {out}`")
+
+
 class _Progress:
     """Says on stderr how much came: one line on a terminal, a line now and then elsewhere."""
 
@@ -151,4 +175,10 @@ class _Progress:
             print(text, file=sys.stderr, flush=True)
 
 
-COMMANDS = {"list": list_, "pull": pull, "convert": convert, "verify": verify}
+COMMANDS = {
+    "list": list_,
+    "pull": pull,
+    "convert": convert,
+    "verify": verify,
+    "import-mdetr": import_mdetr,
+}

@@ -12,7 +12,8 @@ from eyespot.design.spec_files import read_spec
 from eyespot.design.specs import Spec
 
 Model = str | Path | Spec
-"""A name as `list_models` prints it or in lower case, the path of a spec.json, or a spec."""
+"""A name as `list_models` prints it or in lower case, the path of a spec.json or of weights that
+name their network (.safetensors), or a spec."""
 
 
 def to_spec(model: Model) -> Spec:
@@ -22,7 +23,9 @@ def to_spec(model: Model) -> Spec:
         ValueError: If the name is unknown or the file is no spec.
         OSError: If the file cannot be read.
     """
-    if isinstance(model, Path) or (isinstance(model, str) and model.endswith(".json")):
+    if isinstance(model, Path) or (
+        isinstance(model, str) and model.endswith((".json", ".safetensors"))
+    ):
         return read_spec(Path(model))
     return zoo.spec(model) if isinstance(model, str) else model
 

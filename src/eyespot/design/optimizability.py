@@ -27,10 +27,12 @@ class Family:
         intervals: For each optimizer, the interval of lr and that of weight decay that pairs are
             drawn from, both log-uniform.
         tuned: For each optimizer, lr and weight decay of a model whose own are not known.
+        like: The model whose recipe such a model takes.
     """
 
     intervals: Mapping[str, tuple[Pair, Pair]]
     tuned: Mapping[str, Pair]
+    like: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Experiment:
 
     Args:
         about: One sentence about it.
-        recipe: What all runs have in common.
+        recipe: What a run starts from; {model} and {optimizer} stand for the run's own.
         models: Names, or paths of spec files.
         lengths: Epochs of the schedules.
         pairs: Random pairs of lr and weight decay for each model, optimizer and seed.
@@ -77,22 +79,29 @@ def optimizability(name: str, models: Sequence[str] = ()) -> Space:
     experiment = EXPERIMENTS[name]
     chosen = tuple(models) or experiment.models
     rows = [
-        row
-        for seed in experiment.seeds
-        for model in chosen
-        for row in _rows(experiment, model, seed)
+        row for seed in experiment.seeds for model in chosen for row in _rows(name, model, seed)
     ]
     order = sorted(range(len(rows)), key=lambda i: (rows[i]["seed"], rows[i]["experiment"], i))
     listed = ListedPoints(tuple(rows[i] for i in order))
     return Space(f"optimizability/{name}", experiment.about, listed)
 
 
-def _rows(experiment: Experiment, model: str, seed: int) -> list[dict[str, Any]]:
+def tuned_pair(name: str, model: str, optimizer: str) -> Pair:
+    """Return the learning rate and weight decay of a model in an experiment's length runs."""
+    experiment = EXPERIMENTS[name]
     family = experiment.vit if isinstance(to_spec(model), ViTSpec) else experiment.cnn
-    shared = {"model": model, "recipe": experiment.recipe, "seed": seed, **experiment.settings}
+    return experiment.tuned.get((model, optimizer), family.tuned[optimizer])
+
+
+def _rows(name: str, model: str, seed: int) -> list[dict[str, Any]]:
+    experiment = EXPERIMENTS[name]
+    family = experiment.vit if isinstance(to_spec(model), ViTSpec) else experiment.cnn
     rows = []
     for optimizer in OPTIMIZERS:
-        lr, wd = experiment.tuned.get((model, optimizer), family.tuned[optimizer])
+        named = model if model in experiment.models else family.like
+        recipe = experiment.recipe.format(model=_in_recipes(named), optimizer=optimizer)
+        shared = {"model": model, "recipe": recipe, "seed": seed, **experiment.settings}
+        lr, wd = tuned_pair(name, model, optimizer)
         for epochs in experiment.lengths:
             run = {"optimizer": optimizer, "lr": lr, "wd": wd, "epochs": epochs}
             rows.append({**shared, **run, "evaluate_every": epochs, "experiment": "length"})
@@ -110,6 +119,11 @@ def _rows(experiment: Experiment, model: str, seed: int) -> list[dict[str, Any]]
     return rows
 
 
+def _in_recipes(model: str) -> str:
+    """A model's name as the recipes of the paper's runs have it."""
+    return model.lower().replace("-dwr", "").replace(".0gf", "gf").replace("-", "_")
+
+
 def _log_uniform(share: float, interval: Pair) -> float:
     low, high = interval
     return float(f"{math.exp(math.log(low) + share * math.log(high / low)):.4g}")
@@ -118,10 +132,12 @@ def _log_uniform(share: float, interval: Pair) -> float:
 _PAPER_VIT = Family(
     {"adamw": ((2.5e-4, 8e-3), (0.02, 0.8)), "sgd": ((0.1, 3.2), (4e-6, 1.2e-4))},
     {"adamw": (1e-3, 0.24), "sgd": (1.1, 1.2e-5)},
+    like="ViT-C-4.0GF",
 )
 _PAPER_CNN = Family(
     {"adamw": ((1.25e-3, 4e-2), (0.0075, 0.24)), "sgd": ((0.25, 8.0), (3e-6, 8e-5))},
     {"adamw": (3.8e-3, 0.1), "sgd": (2.54, 2.4e-5)},
+    like="RegNetY-dWr-4.0GF",
 )
 _PAPER_TUNED = {
     ("ViT-P-1.0GF", "adamw"): (2e-3, 0.20),
@@ -154,7 +170,7 @@ _SMALL = ("ViT-P-10MF", "ViT-C-10MF", "RegNetY-10MF")
 EXPERIMENTS = {
     "paper": Experiment(
         "the paper's whole grid: six ViTs and three RegNetYs on ImageNet-1k, for a cluster",
-        recipe="early_convolutions/stability",
+        recipe="optimizability/{model}_{optimizer}",
         models=(
             *("ViT-P-1.0GF", "ViT-P-4.0GF", "ViT-P-18GF"),
             *("ViT-C-1.0GF", "ViT-C-4.0GF", "ViT-C-18GF"),

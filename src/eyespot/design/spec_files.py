@@ -15,6 +15,8 @@ from eyespot.design.plain_data import fill, short
 from eyespot.design.specs import AnyNetSpec, EffNetSpec, Spec, ViTSpec, ViTStem
 from eyespot.errors import unknown_name
 
+_MAX_HEADER = 100 << 20
+
 _FAMILIES: dict[str, type[AnyNetSpec] | type[EffNetSpec] | type[ViTSpec]] = {
     "anynet": AnyNetSpec,
     "effnet": EffNetSpec,
@@ -46,20 +48,34 @@ def spec_from_dict(data: object) -> Spec:
 
 
 def read_spec(path: Path) -> Spec:
-    """Read a spec file.
+    """Read a spec file, or the spec in the header of weights that name one.
 
     Raises:
         ValueError: If it is not JSON, or no spec.
         OSError: If it cannot be read.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = json.loads(_spec_text(Path(path)))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"need a spec file of JSON, got {path}: {error}") from None
     try:
         return spec_from_dict(data)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _spec_text(path: Path) -> str:
+    if path.suffix != ".safetensors":
+        return path.read_text(encoding="utf-8")
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > _MAX_HEADER:
+            raise ValueError(f"need a safetensors file, got {path} with a header of {size} bytes")
+        header = json.loads(file.read(size))
+    metadata = header.get("__metadata__") if isinstance(header, Mapping) else None
+    if not isinstance(metadata, Mapping) or "spec" not in metadata:
+        raise ValueError(f"need weights that name their network, got {path}; name it yourself")
+    return str(metadata["spec"])
 
 
 def write_spec(spec: Spec, path: Path) -> None:

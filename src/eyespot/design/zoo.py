@@ -145,6 +145,13 @@ def _resnet(
     )  # fmt: skip
 
 
+def _basic_resnet(*depths: int) -> AnyNetSpec:
+    return AnyNetSpec(
+        depths, (64, 128, 256, 512), (1, 2, 2, 2), (1.0,) * 4, (1,) * 4, block="res_basic_block",
+        stem="res_stem_in", stem_width=64,
+    )  # fmt: skip
+
+
 def _cifar_resnet(layers: int, block: AnyNetBlock = "res_basic_block") -> AnyNetSpec:
     return AnyNetSpec(
         ((layers - 2) // 6,) * 3, (16, 32, 64), (1, 2, 2), (1.0,) * 3, (1,) * 3, block=block,
@@ -196,6 +203,11 @@ def _zoo_entries() -> list[Entry]:
     entries = [Entry(f"RegNetX-{s}", dds, functools.partial(_regnetx, s)) for s in _REGNETX]
     entries += [
         Entry(f"RegNetY-{s}", dds, functools.partial(_regnety, p)) for s, p in _REGNETY.items()
+    ]
+    resnets = "Deep Residual Learning (arXiv 1512.03385)"
+    entries += [
+        Entry("ResNet-18", resnets, functools.partial(_basic_resnet, 2, 2, 2, 2)),
+        Entry("ResNet-34", resnets, functools.partial(_basic_resnet, 3, 4, 6, 3)),
     ]
     for layers in (50, 101, 152):
         entries.append(Entry(f"ResNet-{layers}", dds, functools.partial(_resnet, layers)))

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from eyespot.models.mdetr import GroundingOutput, ModulatedDetector
+from eyespot.models.mdetr import GroundingOutput, ImageFeatures, Memory, ModulatedDetector
 
 _NORM_GROUPS = 8
 
@@ -70,12 +70,20 @@ class MaskHead(nn.Module):
         num_heads: Attention maps of each query.
         pyramid_dims: Channels of the three finer maps, coarsest first.
         dim: Width D; the layers after the first have D/2, D/4, D/8 and D/16 channels.
+
+    Raises:
+        ValueError: If D is not divisible by 128, or the heads not by 8.
     """
 
     def __init__(
         self, feature_dim: int, num_heads: int, pyramid_dims: Sequence[int], *, dim: int
     ) -> None:
         super().__init__()
+        if dim % (16 * _NORM_GROUPS) or (feature_dim + num_heads) % _NORM_GROUPS:
+            raise ValueError(
+                f"need a width divisible by 128 and heads divisible by 8 to draw masks, got {dim} "
+                f"and {num_heads}"
+            )
         first = feature_dim + num_heads
         dims = (first, first, dim // 2, dim // 4, dim // 8, dim // 16)
         self.feature_dim = feature_dim
@@ -160,8 +168,21 @@ class SegmentingDetector(nn.Module):
         text = self.detr.encode_text(token_ids, text_pad_mask)
         memory = self.detr.fuse(image, text, text_pad_mask)
         found = self.detr.decode(memory)
+        return SegmentationOutput(found, self.draw(image, memory, found))
+
+    def draw(
+        self, image: ImageFeatures, memory: Memory, found: GroundingOutput
+    ) -> Float[Tensor, "b q H W"]:
+        """Return mask logits of the last decoder layer's queries."""
         positions = image.pad_mask[0].numel()
         encoded = memory.tokens[:, :positions].transpose(1, 2).reshape(image.projected.shape)
         attention = self.bbox_attention(found.queries[-1], encoded, image.pad_mask)
-        masks = self.mask_head(image.projected, attention, image.maps[-2::-1])
-        return SegmentationOutput(found, masks)
+        masks: Tensor = self.mask_head(image.projected, attention, image.maps[-2::-1])
+        return masks
+
+
+def detector_of(model: nn.Module) -> ModulatedDetector:
+    """Return the detector itself, without a segmentation head around it."""
+    detector = model.detr if isinstance(model, SegmentingDetector) else model
+    assert isinstance(detector, ModulatedDetector), "grounding networks are one of these two"
+    return detector

@@ -18,12 +18,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from eyespot.models.position import sine_encoding
+from eyespot.models.proposals import Proposals, token_centres
 from eyespot.models.transformer import (
     Decoder,
     DecoderLayer,
     Encoder,
     EncoderLayer,
     FeatureResizer,
+    tie_queries_to_keys_,
     xavier_init_,
 )
 
@@ -53,6 +55,19 @@ CLEVR_HEADS = (
 )
 
 
+class Level(NamedTuple):
+    """A map of the backbone at the transformer's width."""
+
+    projected: Float[Tensor, "b d h w"]
+    pad_mask: Bool[Tensor, "b h w"]
+    position: Float[Tensor, "b d h w"]
+
+    def tokens(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features, positions [B, H*W, D] and pad mask [B, H*W] of all places."""
+        features, position = (x.flatten(2).transpose(1, 2) for x in (self.projected, self.position))
+        return features, position, self.pad_mask.flatten(1)
+
+
 class ImageFeatures(NamedTuple):
     """What the backbone says about a batch of padded images."""
 
@@ -60,6 +75,11 @@ class ImageFeatures(NamedTuple):
     projected: Float[Tensor, "b d h w"]  # the last map at the transformer's width
     pad_mask: Bool[Tensor, "b h w"]
     position: Float[Tensor, "b d h w"]
+    finer: tuple[Level, ...] = ()  # more maps that the transformer reads, coarsest first
+
+    def levels(self) -> tuple[Level, ...]:
+        """Return all maps that the transformer reads, coarsest first."""
+        return (Level(self.projected, self.pad_mask, self.position), *self.finer)
 
 
 class Memory(NamedTuple):
@@ -69,6 +89,7 @@ class Memory(NamedTuple):
     position: Float[Tensor, "b s d"]
     pad_mask: Bool[Tensor, "b s"]
     num_text_tokens: int
+    centres_xy: Float[Tensor, "b i 2"] | None = None  # of image tokens; None without proposals
 
 
 class GroundingOutput(NamedTuple):
@@ -81,6 +102,7 @@ class GroundingOutput(NamedTuple):
     token_embeddings: Float[Tensor, "b k e"] | None = None
     is_final_logits: Float[Tensor, "l b q"] | None = None
     answer_logits: dict[str, Tensor] | None = None  # [B, answers], or [B] for yes or no
+    proposals: "GroundingOutput | None" = None  # what image tokens say; one layer, no queries
 
 
 class MLP(nn.Module):
@@ -137,6 +159,11 @@ class ModulatedDetector(nn.Module):
         alignment_dim: E; None leaves the alignment heads out.
         with_is_final: Add the head "the caption as a whole means this box" (CLEVR-Ref+).
         answer_heads: Question answering heads, in the order of their queries.
+        finer_dims: Channels of more maps that the transformer reads: the one before the last, the
+            one before that, ... Each level then has a learned offset of its own. MDETR: none.
+        with_proposals: Begin queries at the image tokens that name something, and let attention
+            begin as likeness (`models.proposals`). MDETR: learned queries.
+        side_multiple: Images are padded until their sides are multiples of this: a ViT's patch.
     """
 
     def __init__(
@@ -157,10 +184,14 @@ class ModulatedDetector(nn.Module):
         alignment_dim: int | None = 64,
         with_is_final: bool = False,
         answer_heads: Sequence[AnswerHead] = (),
+        finer_dims: Sequence[int] = (),
+        with_proposals: bool = False,
+        side_multiple: int = 1,
     ) -> None:
         super().__init__()
         sizes = (dim, num_heads, ffn_dim, dropout)
         self.dim = dim
+        self.side_multiple = side_multiple
         self.backbone = backbone
         self.input_proj = nn.Conv2d(feature_dim, dim, kernel_size=1)
         self.transformer = Transformer(
@@ -171,9 +202,16 @@ class ModulatedDetector(nn.Module):
             dim,
             dropout,
         )
-        self.query_embed = nn.Embedding(num_queries, dim)
+        self.query_embed = None if with_proposals else nn.Embedding(num_queries, dim)
         self.class_embed = nn.Linear(dim, num_classes)
         self.bbox_embed = MLP((dim, dim, dim, 4))
+        self.finer_proj = nn.ModuleList(nn.Conv2d(width, dim, 1) for width in finer_dims)
+        self.level_embed = nn.Embedding(1 + len(finer_dims), dim) if finer_dims else None
+        self.proposals: Proposals | None = None
+        if with_proposals:
+            self.proposals = Proposals(dim, num_queries)
+            _zero_last_(self.bbox_embed)
+            tie_queries_to_keys_(self.transformer)
         self.contrastive_align_projection_image: nn.Linear | None = None
         self.contrastive_align_projection_text: nn.Linear | None = None
         if alignment_dim is not None:
@@ -209,14 +247,28 @@ class ModulatedDetector(nn.Module):
         self, images: Float[Tensor, "b 3 hpx wpx"], pad_mask: Bool[Tensor, "b hpx wpx"]
     ) -> ImageFeatures:
         """Return backbone features; they can serve many captions."""
+        bottom, right = (-side % self.side_multiple for side in images.shape[-2:])
+        if bottom or right:
+            images = F.pad(images, (0, right, 0, bottom))
+            pad_mask = F.pad(pad_mask, (0, right, 0, bottom), value=True)
         maps: list[Tensor] = self.backbone(images)
-        size = maps[-1].shape[-2:]
+        last = self._level(self.input_proj(maps[-1]), pad_mask, 0)
+        finer = tuple(
+            self._level(layer(maps[-1 - i]), pad_mask, i)
+            for i, layer in enumerate(self.finer_proj, start=1)
+        )
+        return ImageFeatures(maps, *last, finer)
+
+    def _level(self, projected: Tensor, pad_mask: Tensor, number: int) -> Level:
+        """Add a map's mask and positions, computed in float32 or better."""
+        size = projected.shape[-2:]
         small_mask = F.interpolate(pad_mask.unsqueeze(1).byte(), size=size, mode="nearest")
         small_mask = small_mask[:, 0].bool()  # [B, H, W]
-        projected = self.input_proj(maps[-1])
         precision = torch.float64 if projected.dtype == torch.float64 else torch.float32
-        position = sine_encoding(small_mask, self.dim, dtype=precision)
-        return ImageFeatures(maps, projected, small_mask, position.to(projected.dtype))
+        position = sine_encoding(small_mask, self.dim, dtype=precision).to(projected.dtype)
+        if self.level_embed is not None:
+            position = position + self.level_embed.weight[number][:, None, None]
+        return Level(projected, small_mask, position)
 
     def encode_text(
         self, token_ids: Int[Tensor, "b k"], text_pad_mask: Bool[Tensor, "b k"]
@@ -233,12 +285,16 @@ class ModulatedDetector(nn.Module):
         text_pad_mask: Bool[Tensor, "b k"],
     ) -> Memory:
         """Encode image and text tokens together; text tokens have no position of their own."""
-        tokens = torch.cat([image.projected.flatten(2).transpose(1, 2), text], dim=1)
-        place = image.position.flatten(2).transpose(1, 2)  # [B, H*W, D]
-        position = torch.cat([place, torch.zeros_like(text, dtype=place.dtype)], dim=1)
-        pad_mask = torch.cat([image.pad_mask.flatten(1), text_pad_mask], dim=1)
+        nowhere = torch.zeros_like(text, dtype=image.position.dtype)
+        parts = [*(level.tokens() for level in image.levels()), (text, nowhere, text_pad_mask)]
+        tokens, position, pad_mask = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        centres = None
+        if self.proposals is not None:
+            tokens = tokens + position  # so that what a query reads tells where that is
+            masks = [level.pad_mask for level in image.levels()]
+            centres = torch.cat([token_centres(mask, position.dtype) for mask in masks], dim=1)
         encoded = self.transformer.encoder(tokens, position, pad_mask)
-        return Memory(encoded, position, pad_mask, text.shape[1])
+        return Memory(encoded, position, pad_mask, text.shape[1], centres)
 
     def decode(self, memory: Memory) -> GroundingOutput:
         """Let the queries read the memory, and apply the heads.
@@ -246,25 +302,54 @@ class ModulatedDetector(nn.Module):
         Answers are read from the *first* decoder layer, as the published checkpoints were
         trained; everything else from every layer.
         """
-        learned = [self.query_embed.weight]
+        batch = memory.tokens.shape[0]
+        answers = memory.tokens.new_zeros(batch, 0, self.dim)
         if self.qa_embed is not None:
-            learned.append(self.qa_embed.weight)
-        query_position = torch.cat(learned).expand(len(memory.tokens), -1, -1)
-        states = self.transformer.decoder(query_position, *memory[:3])  # [L, B, Q + heads, D]
-        queries = states[:, :, : self.query_embed.num_embeddings]
-        output = GroundingOutput(self.class_embed(queries), self._boxes(queries), queries)
+            answers = self.qa_embed.weight.expand(batch, -1, -1)
+        output, states = self._detect(memory, answers)
+        if self.isfinal_embed is not None:
+            output = output._replace(is_final_logits=self.isfinal_embed(output.queries)[..., 0])
+        if self.answer_heads:
+            found = self._answer(states[0, :, output.queries.shape[2] :])
+            output = output._replace(answer_logits=found)
+        return output
+
+    def _detect(
+        self, memory: Memory, answers: Float[Tensor, "b a d"]
+    ) -> tuple[GroundingOutput, Float[Tensor, "l b n d"]]:
+        """Run the decoder; return what object queries found, and the states of all queries."""
+        text = memory.tokens[:, -memory.num_text_tokens :]
+        decoder = self.transformer.decoder
+        if self.proposals is None:
+            assert self.query_embed is not None, "queries are learned or proposed"
+            learned = self.query_embed.weight.expand(answers.shape[0], -1, -1)
+            states = decoder(torch.cat([learned, answers], dim=1), *memory[:3])
+            queries = states[:, :, : learned.shape[1]]  # [L, B, Q, D]
+            return self._named(queries, self._boxes(queries), text), states
+        assert memory.centres_xy is not None, "fuse gives them"
+        found = self.proposals(
+            decoder, self._certainty, self.bbox_embed, answers, *memory[:3], memory.centres_xy
+        )
+        queries = found.states[:, :, : found.boxes_cxcywh.shape[2]]
+        output = self._named(queries, found.boxes_cxcywh, text)
+        image_states, image_boxes = found.image_states[None], found.image_boxes_cxcywh[None]
+        proposed = self._named(image_states, image_boxes, text)
+        return output._replace(proposals=proposed), found.states
+
+    def _named(self, queries: Tensor, boxes: Tensor, text: Tensor) -> GroundingOutput:
+        """Apply the heads that tell which tokens name each query."""
+        output = GroundingOutput(self.class_embed(queries), boxes, queries)
         if self.contrastive_align_projection_image and self.contrastive_align_projection_text:
-            text = memory.tokens[:, -memory.num_text_tokens :]
             output = output._replace(
                 query_embeddings=_unit(self.contrastive_align_projection_image(queries)),
                 token_embeddings=_unit(self.contrastive_align_projection_text(text)),
             )
-        if self.isfinal_embed is not None:
-            output = output._replace(is_final_logits=self.isfinal_embed(queries)[..., 0])
-        if self.answer_heads:
-            answers = self._answer(states[0, :, queries.shape[2] :])
-            output = output._replace(answer_logits=answers)
         return output
+
+    def _certainty(self, states: Float[Tensor, "b s d"]) -> Float[Tensor, "b s"]:
+        """Log-odds against "no object", which order as its probability does."""
+        logits: Tensor = self.class_embed(states)
+        return logits[..., :-1].logsumexp(dim=-1) - logits[..., -1]
 
     def _boxes(self, queries: Float[Tensor, "l b q d"]) -> Float[Tensor, "l b q 4"]:
         """Boxes in the precision of the weights; bfloat16 would round them to 1/256 of an image."""
@@ -283,6 +368,14 @@ class ModulatedDetector(nn.Module):
 
 def _module_name(head: AnswerHead) -> str:
     return f"answer_{head.name}_head" if head.name else "answer_head"
+
+
+def _zero_last_(mlp: MLP) -> None:
+    """Let a net start with the answer 0."""
+    last = mlp.layers[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
 
 
 def _unit(vectors: Float[Tensor, "*n e"]) -> Float[Tensor, "*n e"]:

@@ -57,7 +57,7 @@ class Roberta(nn.Module):
     def __init__(self, sizes: RobertaSizes, *, with_pooler: bool = True) -> None:
         super().__init__()
         self.sizes = sizes
-        self.embeddings = _Embeddings(sizes)
+        self.embeddings = self._make_embeddings()
         layers = nn.ModuleList(_Layer(sizes) for _ in range(sizes.num_layers))
         self.encoder = nn.ModuleDict({"layer": layers})
         if with_pooler:
@@ -67,6 +67,9 @@ class Roberta(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
+
+    def _make_embeddings(self) -> nn.Module:
+        return _Embeddings(self.sizes)
 
     def forward(
         self, token_ids: Int[Tensor, "b k"], pad_mask: Bool[Tensor, "b k"]

@@ -208,3 +208,16 @@ def xavier_init_(module: nn.Module) -> None:
     for parameter in module.parameters():
         if parameter.ndim > 1:
             nn.init.xavier_uniform_(parameter)
+
+
+def tie_queries_to_keys_(module: nn.Module) -> None:
+    """Start every attention with equal projections of queries and keys, so that like finds like.
+
+    Paper: Mimetic Initialization (arXiv 2305.09828), section 3.
+    """
+    for attention in module.modules():
+        if isinstance(attention, Attention):
+            dim = attention.out_proj.in_features
+            with torch.no_grad():
+                weight = attention.in_proj_weight
+                weight[dim : 2 * dim] = weight[:dim]

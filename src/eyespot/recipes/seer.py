@@ -15,7 +15,7 @@ from eyespot.tasks.methods.swav import SwAV
 from eyespot.tasks.optimization import OptimizerSettings, Schedule
 from eyespot.tasks.selfsup import SelfSupRecipe
 
-IMAGES = 1_000_000_000
+NUM_IMAGES = 1_000_000_000
 
 
 def _method(hidden: int) -> SwAV:
@@ -34,7 +34,7 @@ def _method(hidden: int) -> SwAV:
 def _seer(model: str, hidden: int, *, batch_size: int, warmup_steps: int) -> SelfSupRecipe:
     """One pass over a billion images."""
     peak = 0.3 * batch_size / 256
-    steps = IMAGES // batch_size
+    steps = NUM_IMAGES // batch_size
     return SelfSupRecipe(
         method=_method(hidden),
         model=model,
@@ -63,7 +63,7 @@ def rg_8gf() -> SelfSupRecipe:
 
     Run:     torchrun ... -m eyespot.cli train seer/rg_8gf --data 's3://BUCKET/{000000..099999}.tar'
     Expect:  not published
-    Cost:    eyespot plan rg_8gf --batch 4096 --gpus 128 --crops 2x224,4x96 --images 1B ...
+    Cost:    not published; eyespot plan seer/rg_8gf --gpus 128 --gpu h100
     """
     return replace(_seer("rg_8gf", 4096, batch_size=4096, warmup_steps=8000), sync_bn_ranks=32)
 
@@ -129,7 +129,7 @@ def rg_10b() -> SelfSupRecipe:
     Cost:    not published; 496 A100 of 40 GB
     """
     batch_size = 7936
-    steps = IMAGES // batch_size
+    steps = NUM_IMAGES // batch_size
     recipe = _seer("rg_10b", 8192, batch_size=batch_size, warmup_steps=round(0.043648 * steps))
     return replace(
         recipe,

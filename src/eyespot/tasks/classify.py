@@ -5,7 +5,6 @@ Shapes: B samples, h, w of a view.
 """
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -19,10 +18,9 @@ from torch import Tensor, nn
 from eyespot import dist
 from eyespot.data.held_out import held_out
 from eyespot.data.loader import Batch, Examples, Loader
-from eyespot.data.open import Opened, open_samples, open_train_and_val
+from eyespot.data.open import Opened, find_splits, open_samples, open_train_and_val
 from eyespot.data.quarantine import Quarantine
 from eyespot.data.sampling import Order
-from eyespot.design.by_name import to_spec
 from eyespot.design.spec_files import spec_to_dict
 from eyespot.design.specs import Spec
 from eyespot.errors import RecipeError
@@ -31,12 +29,14 @@ from eyespot.models.build import create_model
 from eyespot.models.speed import (
     SpeedSettings,
     autocast,
+    describe,
     prepare_training,
     speed_defaults,
     to_layout,
 )
 from eyespot.models.sync_bn import to_sync_bn
 from eyespot.optim.ema import pycls_alpha, update_ema_
+from eyespot.tasks.kept_spec import spec_of
 from eyespot.tasks.optimization import (
     OptimizerSettings,
     Schedule,
@@ -46,7 +46,15 @@ from eyespot.tasks.optimization import (
     set_rates_,
 )
 from eyespot.tasks.pictures import Pictures, evaluation_view, to_network, train_view
+from eyespot.tasks.ranges import (
+    Within,
+    check_optimizer,
+    check_pictures,
+    check_ranges,
+    check_schedule,
+)
 from eyespot.tasks.run import Place, Prepared, Run
+from eyespot.train.checkpoint import CheckpointFolder
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.precise_bn import update_precise_bn_
@@ -146,9 +154,9 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
             f"need num_classes of {max(train.num_classes or 0, val.num_classes or 0)} or more "
             f"for {train.description} and {val.description}, got {num_classes}"
         )
-    spec = to_spec(recipe.model)
+    spec = spec_of(recipe.model, run.out)
     speed = _speed(recipe, spec, place)
-    network, average = _networks(recipe, spec, num_classes, speed, place)
+    network, average = _networks(recipe, spec, num_classes, speed, run.out, place)
     model = wrap(network, place.parallel, compute_dtype=speed.dtype)
     optimizer = make_optimizer(network, recipe.optimizer, recipe.batch_size)
     data = _Data.of(recipe, run, place, train, val)
@@ -181,15 +189,25 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
 
 
 def _open(run: Run, train_images: int) -> tuple[Opened, Opened]:
-    if run.val:
-        train = open_samples(run.data, labelled=True)
-        val = open_samples(run.val, labelled=True)
-    else:
-        train, val = open_train_and_val(run.data, labelled=True)
-    if train_images:
+    train, val = _open_pair(run)
+    if 0 < train_images < len(train.samples):
         some = held_out(train.samples, train_images)[1]
-        about = f"{train_images} of {train.description}"
-        train = replace(train, samples=some, description=about)
+        train = replace(train, samples=some, description=f"{train_images} of {train.description}")
+    return train, val
+
+
+def _open_pair(run: Run) -> tuple[Opened, Opened]:
+    if not run.val:
+        return open_train_and_val(run.data, labelled=True)
+    train = open_samples(run.data, split="train", labelled=True)
+    split = "val" if find_splits(run.val) else None
+    val = open_samples(run.val, split=split, labelled=True)
+    if train.classes and val.classes and train.classes != val.classes:
+        odd = sorted(set(train.classes) ^ set(val.classes)) or [train.classes[0]]
+        raise ValueError(
+            f"need the same classes to train and to validate, got {odd[0]!r} at another place or "
+            f"in one alone: {run.data} and {run.val}"
+        )
     return train, val
 
 
@@ -389,7 +407,12 @@ def _batches(data: _Data, epochs: int, start: int) -> Iterator[Batch]:
 
 
 def _networks(
-    recipe: ClassifyRecipe, spec: Spec, num_classes: int, speed: SpeedSettings, place: Place
+    recipe: ClassifyRecipe,
+    spec: Spec,
+    num_classes: int,
+    speed: SpeedSettings,
+    out: Path,
+    place: Place,
 ) -> tuple[nn.Module, nn.Module | None]:
     """The network and, if wanted, a second one for the average that begins as its copy."""
 
@@ -403,9 +426,7 @@ def _networks(
     if place.parallel == "fsdp":  # which takes no parameters in channels-last memory
         speed = replace(speed, channels_last=False)
     network = new()
-    if recipe.start_from:
-        head: Literal["load", "drop"] = "load" if recipe.start_head else "drop"
-        load_weights(network, recipe.start_from, head=head)
+    _start_(network, recipe, out)
     network.set_grad_checkpointing(recipe.checkpoint_blocks)  # type: ignore[operator]
     average = None
     if recipe.average.form != "none":
@@ -415,6 +436,21 @@ def _networks(
         if place.parallel == "fsdp":
             average = wrap(average, "fsdp", compute_dtype=speed.dtype)
     return prepare_training(network, speed), average
+
+
+def _start_(network: nn.Module, recipe: ClassifyRecipe, out: Path) -> None:
+    """Load the weights to begin with; a run that has a checkpoint does without the file."""
+    if not recipe.start_from:
+        return
+    if Path(recipe.start_from).is_file():
+        load_weights(network, recipe.start_from, head="load" if recipe.start_head else "drop")
+        return
+    checkpoints = out / "checkpoints"
+    if not checkpoints.is_dir() or CheckpointFolder(checkpoints).newest()[0] is None:
+        raise RecipeError(
+            f"need a file of weights to begin with, got {recipe.start_from}, which is none; "
+            "name one as --start-from FILE"
+        )
 
 
 def _speed(recipe: ClassifyRecipe, spec: Spec, place: Place) -> SpeedSettings:
@@ -447,8 +483,21 @@ def _check(recipe: ClassifyRecipe) -> None:
             f"need a batch_size that {dist.world_size()} ranks and {recipe.accumulate} parts "
             f"share evenly, got {recipe.batch_size}"
         )
-    if not 0 <= recipe.label_smoothing < 1 or not math.isfinite(recipe.optimizer.lr):
-        raise RecipeError(
-            "need label_smoothing in 0..1 and a finite lr, got "
-            f"{recipe.label_smoothing} and {recipe.optimizer.lr}"
-        )
+    check_ranges(
+        {
+            "label_smoothing": Within(recipe.label_smoothing, 0, below=1),
+            "mixup": Within(recipe.mixup, 0),
+            "cutmix": Within(recipe.cutmix, 0),
+            "average.alpha": Within(recipe.average.alpha, 0, 1),
+            "average.period": Within(recipe.average.period, 1),
+            "average.decay": Within(recipe.average.decay, 0, 1),
+            "precise_bn": Within(recipe.precise_bn, 0),
+            "eval_batch_size": Within(recipe.eval_batch_size, 1),
+            "num_classes": Within(recipe.num_classes, 0),
+            "train_images": Within(recipe.train_images, 0),
+            "seed": Within(recipe.seed, 0),
+        }
+    )
+    check_optimizer(recipe.optimizer)
+    check_schedule(recipe.schedule, recipe.epochs)
+    check_pictures(recipe.pictures)

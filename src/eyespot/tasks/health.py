@@ -102,7 +102,8 @@ def advice(
     if means.get("queue_drift", 0.0) > _STALE:
         found.append(
             f"the queue is stale: {means['queue_drift']:.0%} of it falls on other prototypes than "
-            "the batch, for the network outruns it. Take a shorter queue, start it later, or a lower rate"
+            "the batch, for the network outruns it. Take a shorter queue, start it later, or a "
+            "lower rate"
         )
     if step < settled:
         return found

@@ -24,8 +24,8 @@ from eyespot.models.sync_bn import to_sync_bn
 from eyespot.tasks.run import Place
 from eyespot.train.sharding import shard_
 from eyespot.weights.fit import fit_weights
-from eyespot.weights.heads import open_head
 from eyespot.weights.opened import open_weights
+from eyespot.weights.pretraining import open_head
 
 
 @dataclass(frozen=True, slots=True)

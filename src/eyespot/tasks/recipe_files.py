@@ -12,7 +12,12 @@ from typing import Any
 from eyespot.design.plain_data import fill, read_plain
 from eyespot.errors import RecipeError, unknown_name
 
-TASKS = {"classify": "ClassifyRecipe", "selfsup": "SelfSupRecipe"}
+TASKS = {
+    "classify": "ClassifyRecipe",
+    "ground": "GroundRecipe",
+    "linear": "LinearRecipe",
+    "selfsup": "SelfSupRecipe",
+}
 """Each task's module in this room, and its recipe's class."""
 
 

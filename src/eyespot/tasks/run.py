@@ -24,6 +24,8 @@ import eyespot
 from eyespot import dist
 from eyespot.design.files import write_whole
 from eyespot.errors import RecipeError
+from eyespot.tasks.kept_spec import keep_spec
+from eyespot.tasks.ranges import Within, check_ranges
 from eyespot.tasks.recipe_files import differences, recipe_to_dict, task_of
 from eyespot.train import loop
 from eyespot.train.checkpoint import CheckpointFolder, load, read_facts
@@ -120,12 +122,10 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
         RecipeError: If the folder holds a run of another recipe, or a number is out of range.
         StoppedByNonFiniteError: If a loss is not finite; see `replay`.
     """
-    with _processes(run) as place, _own_randomness(recipe.seed, place.device):
+    with processes(run) as place, own_randomness(recipe.seed, place.device):
         prepared = prepare(recipe, run, place)
         if dist.rank() == 0:
             _claim(run, recipe, name, place)
-            for note in prepared.notes:
-                print(note, file=sys.stderr, flush=True)
         dist.barrier()
         torch.manual_seed(_seed_of_rank(recipe.seed))
         outcome = loop.run(
@@ -138,6 +138,7 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
             batch_facts=prepared.batch_facts,
             advise=prepared.advise,
             group=place.group,
+            notes=prepared.notes,
         )
         if outcome.finished:
             write_result(prepared, run.out / "weights.safetensors")
@@ -157,7 +158,7 @@ def evaluate(recipe: Any, run: Run, *, checkpoint: Path | None = None) -> Mappin
     Raises:
         ValueError: If there is no checkpoint, or the task evaluates nothing.
     """
-    with _processes(run) as place, _own_randomness(recipe.seed, place.device):
+    with processes(run) as place, own_randomness(recipe.seed, place.device):
         prepared = prepare(recipe, run, place)
         if prepared.evaluate is None:
             raise ValueError(f"need a task that evaluates, got {task_of(recipe)!r}")
@@ -167,9 +168,9 @@ def evaluate(recipe: Any, run: Run, *, checkpoint: Path | None = None) -> Mappin
             if newest is None:
                 raise ValueError(f"need a checkpoint in {folder.folder}, got none {notes or ''}")
             checkpoint = newest.path
-        job = prepared.job
-        modules = Job(job.modules, {}, job.device)
-        load(read_facts(checkpoint), state_tensors(modules), group=place.group)
+        job, stored = prepared.job, read_facts(checkpoint)
+        load(stored, state_tensors(Job(job.modules, {}, job.device)), group=place.group)
+        job.step = stored.step
         return prepared.evaluate(job)
 
 
@@ -191,7 +192,7 @@ def replay(recipe: Any, run: Run, capture: Path) -> Replayed:
     Raises:
         ValueError: If the capture is damaged or of another recipe.
     """
-    with _processes(run) as place, _own_randomness(recipe.seed, place.device):
+    with processes(run) as place, own_randomness(recipe.seed, place.device):
         prepared = prepare(recipe, run, place)
         job, stored = prepared.job, read_facts(capture)
         noise = random_state(job.device)
@@ -242,12 +243,20 @@ def write_result(prepared: Prepared, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _processes(run: Run) -> Iterator[Place]:
+def processes(run: Run) -> Iterator[Place]:
     """Join torchrun's processes if there are any, and leave them at the end."""
+    check_ranges(
+        {
+            "workers": Within(run.workers, -1),
+            "max_bad": Within(run.max_bad, 0, 1),
+            "checkpoint_every": Within(run.checkpoint_every, 0),
+            "keep_last": Within(run.keep_last, 1),
+        }
+    )
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if run.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("need a CUDA device for device cuda, got none; try --run.device cpu")
+        raise ValueError("need a CUDA device for device cuda, got none; try --device cpu")
     cuda = torch.cuda.is_available() and run.device != "cpu"
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if cuda:
@@ -276,7 +285,7 @@ def _workers(run: Run, cuda: bool) -> int:
 
 
 @contextlib.contextmanager
-def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch for this run alone: what was drawn before goes on as if nothing had been."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
@@ -311,6 +320,7 @@ def _claim(run: Run, recipe: Any, name: str, place: Place) -> None:
         raise RecipeError(f"need an empty or new folder for a new run, got {run.out}, which is not")
     run.out.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(ours, indent=1) + "\n")
+    keep_spec(getattr(recipe, "model", ""), run.out)
     settings = {**asdict(run), "out": str(run.out)}
     write_whole(run.out / "run.json", json.dumps(settings, indent=1) + "\n")
     with (run.out / "environment.jsonl").open("a") as file:

@@ -8,7 +8,7 @@ ends with the very state and metrics of a run that was never stopped.
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -82,6 +82,7 @@ def run(
     batch_facts: Callable[[Any], Any] | None = None,
     advise: Callable[[int, Mapping[str, float]], list[str]] | None = None,
     group: torch.distributed.ProcessGroup | None = None,
+    notes: Sequence[str] = (),
 ) -> Outcome:
     """Train to the end, or until asked to stop, from the newest checkpoint if there is one.
 
@@ -96,16 +97,17 @@ def run(
         advise: Returns sentences on the mean metrics of the steps up to one: what is wrong, why,
             and what helps; they are written down, and said when they are new.
         group: For checkpoints on several ranks (see `CheckpointFolder`).
+        notes: Sentences to say at the start.
 
     Raises:
         StoppedByNonFiniteError: If a loss is not finite; a capture of the step is in `captures/`.
         OSError: If a checkpoint cannot be written.
     """
     folder = CheckpointFolder(out / "checkpoints", keep_last=cadence.keep_last, group=group)
-    checkpoint, notes = folder.newest()
+    checkpoint, skipped = folder.newest()
     facts = _resume(job, checkpoint) if checkpoint else {}
     progress = Progress(cadence.total_steps, job.step, quiet=dist.rank() != 0)
-    for note in notes:
+    for note in (*notes, *skipped):
         progress.say(note)
     if checkpoint:
         progress.say(f"resuming from step {job.step} ({checkpoint.path})")

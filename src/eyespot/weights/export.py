@@ -7,9 +7,14 @@ from torch import Tensor
 
 from eyespot.errors import WeightsError, unknown_name
 from eyespot.weights import layouts
+from eyespot.weights.fit import CLASSIFIER
 from eyespot.weights.key_maps import Layout, from_ours
 
-Target = Literal["timm", "torchvision", "transformers", "vissl"]
+Target = Literal[
+    "timm", "torchvision", "transformers", "vissl", "detectron2", "torchvision-fpn"
+]  # fmt: skip
+
+_DETECTORS = ("detectron2", "torchvision-fpn")
 
 _TARGETS: dict[str, dict[str, Layout]] = {
     "timm": {
@@ -26,6 +31,8 @@ _TARGETS: dict[str, dict[str, Layout]] = {
     },
     "transformers": {"regnet": layouts.TRANSFORMERS_REGNET},
     "vissl": {"regnet": layouts.VISSL_REGNET, "resnet": layouts.VISSL_RESNET},
+    "detectron2": {"regnet": layouts.DETECTRON2_REGNET, "resnet": layouts.DETECTRON2_RESNET},
+    "torchvision-fpn": {"resnet": layouts.TORCHVISION_FPN_RESNET},
 }
 
 
@@ -33,7 +40,10 @@ def export_weights(state_dict: Mapping[str, Tensor], to: Target) -> dict[str, Te
     """Rename the weights of a network of ours to another library's names.
 
     The tensors are the same objects. VISSL's names are those of a trunk; a classifier is the linear
-    head "0.clf.0", as its fine-tuned checkpoints have it.
+    head "0.clf.0", as its fine-tuned checkpoints have it. A detector ("detectron2", and
+    "torchvision-fpn" for its ResNets with a feature pyramid) takes the trunk alone: classifier and
+    counters of batches are left out, and the rest of the detector is not in the file. Detectron2
+    wants RGB input and `STRIDE_IN_1X1: False` for them.
 
     Args:
         state_dict: A network's `state_dict()`.
@@ -50,6 +60,12 @@ def export_weights(state_dict: Mapping[str, Tensor], to: Target) -> dict[str, Te
         raise WeightsError(
             f"need a {' or '.join(_TARGETS[to])} to export to {to}, got a network of kind {kind}"
         )
+    if to in _DETECTORS:
+        state_dict = {
+            name: tensor
+            for name, tensor in state_dict.items()
+            if name not in CLASSIFIER and not name.endswith("num_batches_tracked")
+        }
     if to == "timm" and kind == "vit":
         _check_patchify(state_dict)
     return from_ours(layout, state_dict)

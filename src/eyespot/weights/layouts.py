@@ -14,6 +14,7 @@ from eyespot.weights.key_maps import Layout, Rule, has_layout, modules
 _BLOCK = "s{n}.b{i+1}."
 _SSL_HEADS = (r"projection_head\..*", r"prototypes\..*")
 _VISSL_HEADS = (r"\d+\.(projection_head|prototypes\d+|channel_bn|clf\.clf)\..*", r"[1-9]\d*\..*")
+_DETECTOR_PARTS = (r"backbone\.fpn.*", r"(rpn|roi_heads|proposal_generator|pixel_).*")
 _VISSL_CLASSIFIER = modules("", "", {"0.clf.0": "head.fc"})
 _EFFNET_NOTE = (
     "ours are EfficientNets with symmetric padding and batch norm epsilon 1e-5; weights trained "
@@ -241,6 +242,44 @@ RESNET = Layout(
     ),
     heads=_SSL_HEADS,
 )
+_DETECTRON2 = "backbone.bottom_up."
+DETECTRON2_RESNET = Layout(
+    "detectron2-resnet",
+    (f"{_DETECTRON2}res{{n+1}}.{{i}}.conv1.weight",),
+    (
+        *modules(f"{_DETECTRON2}stem.", "stem.", {"conv1": "conv", "conv1.norm": "bn"}),
+        *modules(
+            f"{_DETECTRON2}res{{n+1}}.{{i}}.",
+            _BLOCK,
+            {
+                "shortcut": "proj",
+                "shortcut.norm": "bn",
+                "conv1": "f.a",
+                "conv1.norm": "f.a_bn",
+                "conv2": "f.b",
+                "conv2.norm": "f.b_bn",
+                "conv3": "f.c",
+                "conv3.norm": "f.c_bn",
+            },
+        ),
+    ),
+    heads=_DETECTOR_PARTS,
+)
+DETECTRON2_REGNET = Layout(
+    "detectron2-regnet",
+    (f"{_DETECTRON2}s{{n}}.b{{i}}.f.a.weight",),
+    (Rule(f"{_DETECTRON2}{{any}}", "{any}"),),
+    heads=_DETECTOR_PARTS,
+)
+TORCHVISION_FPN_RESNET = Layout(
+    "torchvision-fpn-resnet",
+    ("backbone.body.layer{n}.{i}.conv1.weight",),
+    (
+        *modules("backbone.body.", "", {"conv1": "stem.conv", "bn1": "stem.bn"}),
+        *modules("backbone.body.layer{n}.{i}.", _BLOCK, _RESNET_BLOCK),
+    ),
+    heads=_DETECTOR_PARTS,
+)
 TIMM_REGNET = Layout(
     "timm-regnet",
     ("s{n}.b{i}.conv1.conv.weight",),
@@ -333,6 +372,9 @@ LAYOUTS = (
     CLASSY_REGNET,
     VISSL_REGNET,
     VISSL_RESNET,
+    DETECTRON2_RESNET,
+    DETECTRON2_REGNET,
+    TORCHVISION_FPN_RESNET,
     RESNET,
     TIMM_REGNET,
     TRANSFORMERS_REGNET,

@@ -1,6 +1,7 @@
 """Weights of any layout, read and renamed to ours, before they meet a network."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from eyespot.weights.checkpoints import ChannelOrder, unwrap
 from eyespot.weights.files import read_file
 from eyespot.weights.key_maps import to_ours
 from eyespot.weights.layouts import PYCLS, PYCLS_VIT, recognise
+
+_FIRST = re.compile(r"(.*\.)?(?:stem\.conv|patch_embed\.proj)\.weight")  # of every network of ours
 
 
 class Weights(NamedTuple):
@@ -50,6 +53,8 @@ def open_weights(
     if isinstance(source, str | Path):
         path = Path(source)
         tree, metadata = read_file(path)
+    if prefix is None and metadata.get("format") == "eyespot":
+        prefix = _backbone_prefix(tree, str(path))
     inside = unwrap(tree, path, prefix=prefix)
     layout = recognise(inside.state_dict.keys())
     renamed = to_ours(layout, inside.state_dict)
@@ -73,6 +78,23 @@ def open_weights(
     return Weights(
         name, tensors, renamed.origin, renamed.heads, renamed.unknown, tuple(notes), metadata
     )
+
+
+def _backbone_prefix(keys: Iterable[str], path: str) -> str | None:
+    """Return what the backbone's keys start with where it is part of a larger network of ours."""
+    matches = (_FIRST.fullmatch(key) for key in keys)
+    found = sorted({match[1] or "" for match in matches if match})
+    if len(found) > 1:
+        raise WeightsError(
+            f"need weights of one backbone, got those of {len(found)} in {path}: "
+            f"{', '.join(name or 'one without a prefix' for name in found)}; pass the prefix of one"
+        )
+    if not found:
+        raise WeightsError(
+            f"need weights with a backbone, got {path}, which has none; is it a probe's or a "
+            "head's file?"
+        )
+    return found[0] or None
 
 
 def _flip_channels(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,109 @@
+"""`eyespot embed`: the features of a data set as files."""
+
+import hashlib
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+_EVERY_S = 10.0
+
+
+def embed(
+    data: Positional[str],
+    weights: str,
+    out: Path,
+    model: str = "",
+    taps: tuple[str, ...] = ("pool",),
+    split: str = "",
+    size_px: int = 0,
+    resize_px: int = 0,
+    half: bool = False,
+    rows_per_shard: int = 4096,
+    batch_size: int = 64,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: int = -1,
+) -> None:
+    """Write the features of every image as sharded .npy files with lists of their images.
+
+    The same command goes on with what a killed one left; several processes share the work under
+    torchrun --nproc-per-node 8 -m eyespot embed ... Images that cannot be read are listed.
+
+    Args:
+        data: A folder of images, a list, shards, or a built-in set.
+        weights: A run's folder, a weights file, a name of `eyespot weights list`, or "random".
+        out: The folder to write.
+        model: The network, where the weights do not say.
+        taps: Where features are taken: "pool", "s4", "s4@2x1" (a grid).
+        split: "train", "val" or "test", where the data has several.
+        size_px: Side of what the network sees of an image; 0 for the weights' own.
+        resize_px: What the shorter side is resized to before; 0 for the weights' own proportion.
+        half: Write float16.
+        rows_per_shard: Images a file.
+        batch_size: Images at a time.
+        device: Where to run; a GPU if there is one.
+        workers: Processes that read images; -1 for as many as the machine has room for.
+    """
+    from eyespot import dist
+    from eyespot.data.open import open_samples
+    from eyespot.evals.feature_files import read_features
+    from eyespot.predict.embedder import Embedder
+    from eyespot.predict.export import export_features
+    from eyespot.tasks.run import Run, processes
+    from eyespot.weights.trunk import RANDOM, weights_of
+
+    opened = open_samples(data, split=split or None)
+    with processes(Run(data, out, device=device, workers=workers)) as place:
+        embedder = Embedder.from_pretrained(
+            weights,
+            model=model or None,
+            taps=taps,
+            size_px=size_px or None,
+            resize_px=resize_px or None,
+            device=str(place.device),
+            batch_size=batch_size,
+        )
+        facts: dict[str, object] = {"data": data, "split": split, "model": model}
+        facts["weights"] = RANDOM if weights == RANDOM else _sha256(weights_of(weights))
+        export_features(
+            embedder,
+            opened.samples,
+            out,
+            facts=facts,
+            rows_per_shard=rows_per_shard,
+            half=half,
+            num_workers=place.workers,
+            progress=_Progress() if dist.rank() == 0 else None,
+        )
+        if dist.rank() == 0:
+            table = read_features(out, str(embedder.taps[0]))
+            print(f"wrote {out}: {len(table.labels):,} images, {embedder.width} values each")
+            if table.problems:
+                first = table.problems[0]
+                print(
+                    f"{len(table.problems)} images could not be read and are listed with their "
+                    f"reasons; the first, {first.name}: {first.problem}",
+                    file=sys.stderr,
+                )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Progress:
+    """Says on standard error how far this process is."""
+
+    def __init__(self) -> None:
+        self.began = self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self.last < _EVERY_S and done < total:
+            return
+        self.last = now
+        rate = done / max(now - self.began, 1e-9)
+        print(f"{done:,} of {total:,} images, {rate:,.0f} a second", file=sys.stderr, flush=True)

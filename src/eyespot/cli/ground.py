@@ -1,0 +1,82 @@
+"""`eyespot ground`: find every phrase of a text in images."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+
+def ground(
+    images_and_text: Positional[tuple[str, ...]],
+    weights: str = "scenes-small",
+    out: Path | None = None,
+    min_score: float = 0.5,
+    max_iou: float = 0.5,
+    device: str = "cpu",
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Find every phrase of a text in images: boxes, scores, and exact characters.
+
+    Args:
+        images_and_text: Image files, then the text: `eyespot ground a.jpg b.jpg "the red cup"`.
+        weights: A weights file, or weights of the package by name.
+        out: A folder for pictures with the boxes drawn on them.
+        min_score: Least score of a box that is shown, 0 to 1.
+        max_iou: Of a phrase's boxes that overlap more, only the most certain is shown; 1 for all.
+        device: Where to run, as torch names it.
+        as_json: One JSON object an image instead of lines.
+    """
+    if len(images_and_text) < 2:
+        raise ValueError(
+            'need image files and then a text, as in `eyespot ground photo.jpg "the red cup"`, got '
+            f"{len(images_and_text)} of them"
+        )
+    *images, text = images_and_text
+    if Path(text).is_file():
+        raise ValueError(f'need a text after the images, got the file {text}; add "a text"')
+    if not (0 <= min_score <= 1 and 0 <= max_iou <= 1):
+        raise ValueError(f"need min_score and max_iou of 0 to 1, got {min_score} and {max_iou}")
+    from eyespot.predict.chunker import noun_phrases
+    from eyespot.predict.grounder import Grounder, find_phrases
+    from eyespot.report.drawings import DrawnPhrase, draw_phrases
+
+    find_phrases(text)  # refuse the text before the weights are read
+    grounder = Grounder.from_pretrained(weights, device=device)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for name in images:
+        try:
+            (encoded,) = grounder.encode([name])
+            found = grounder(encoded, text, min_score=min_score, max_iou=max_iou)
+        except (ValueError, OSError) as error:
+            if len(images) == 1:
+                raise
+            failed += 1
+            print(f"{name}: {error}", file=sys.stderr)
+            continue
+        if as_json:
+            print(json.dumps({"image": name, **found.to_dict()}), flush=True)
+        else:
+            print(f"{name}: {len(noun_phrases(text))} phrases")
+            for phrase in found.phrases:
+                print(_line(phrase.text, phrase.boxes_xyxy_px.tolist(), phrase.scores.tolist()))
+        if out is not None:
+            drawn = [DrawnPhrase(p.span, p.boxes_xyxy_px, p.scores, p.masks) for p in found.phrases]
+            path = out / f"{Path(name).stem}.grounded.png"
+            draw_phrases(encoded.pixels, text, drawn).save(path)
+            print(f"wrote {path}", file=sys.stderr)
+    if failed:
+        raise ValueError(f"need images that can be read, got {failed} of {len(images)} that cannot")
+
+
+def _line(phrase: str, boxes: list[list[float]], scores: list[float]) -> str:
+    if not boxes:
+        return f"  {phrase}: not found"
+    listed = [
+        f"({', '.join(f'{side:.0f}' for side in box)}) {score:.2f}"
+        for box, score in zip(boxes, scores, strict=True)
+    ]
+    return f"  {phrase}: {'; '.join(listed)}"

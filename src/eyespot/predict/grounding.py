@@ -1,0 +1,102 @@
+"""What a grounder returns.
+
+Shapes: N boxes of a phrase.
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from eyespot.ops import rle
+
+
+@dataclass(frozen=True)
+class GroundedPhrase:
+    """A phrase and its boxes, the most certain first.
+
+    Attributes:
+        text: The phrase itself.
+        span: Its characters [begin, end) in the text.
+        boxes_xyxy_px: Left, top, right, bottom in the picture's pixels; none if nothing was found.
+        scores: How much each box is this phrase's, 0 to 1.
+        masks: Pixels of each box's object; None from a network without masks.
+    """
+
+    text: str
+    span: tuple[int, int]
+    boxes_xyxy_px: Float[np.ndarray, "n 4"]
+    scores: Float[np.ndarray, " n"]
+    masks: Bool[np.ndarray, "n h w"] | None = None
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """A text found in a picture.
+
+    Attributes:
+        text: The text.
+        size_hw_px: Height and width of the picture.
+        phrases: Its phrases, in the order they stand in it.
+    """
+
+    text: str
+    size_hw_px: tuple[int, int]
+    phrases: tuple[GroundedPhrase, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; masks as COCO's compressed run lengths."""
+        return {
+            "text": self.text,
+            "height_px": self.size_hw_px[0],
+            "width_px": self.size_hw_px[1],
+            "phrases": [
+                {
+                    "phrase": phrase.text,
+                    "span": list(phrase.span),
+                    "boxes_xyxy_px": np.round(phrase.boxes_xyxy_px, 2).tolist(),
+                    "scores": np.round(phrase.scores, 4).tolist(),
+                    **_run_lengths(phrase.masks),
+                }
+                for phrase in self.phrases
+            ],
+        }
+
+    def to_supervision(self) -> Any:
+        """Return `supervision.Detections`; `class_id` is the phrase's place, `data` its text.
+
+        Raises:
+            ValueError: If supervision is not installed.
+        """
+        try:
+            supervision = importlib.import_module("supervision")
+        except ImportError:
+            raise ValueError(
+                "need the package supervision for its detections; pip install supervision"
+            ) from None
+        counts = [len(phrase.scores) for phrase in self.phrases]
+        boxes = [np.empty((0, 4)), *(phrase.boxes_xyxy_px for phrase in self.phrases)]
+        scores = [np.empty(0), *(phrase.scores for phrase in self.phrases)]
+        names = [
+            p.text for p, count in zip(self.phrases, counts, strict=True) for _ in range(count)
+        ]
+        return supervision.Detections(
+            xyxy=np.concatenate(boxes).astype(np.float32),
+            confidence=np.concatenate(scores).astype(np.float32),
+            class_id=np.repeat(np.arange(len(counts)), counts),
+            mask=_together([phrase.masks for phrase in self.phrases]),
+            data={"class_name": np.array(names, dtype=str)},
+        )
+
+
+def _run_lengths(masks: Bool[np.ndarray, "n h w"] | None) -> dict[str, Any]:
+    if masks is None:
+        return {}
+    return {"masks": rle.to_coco(rle.encode(masks), compressed=True) if len(masks) else []}
+
+
+def _together(masks: list[Bool[np.ndarray, "_ h w"] | None]) -> Bool[np.ndarray, "m h w"] | None:
+    known = [mask for mask in masks if mask is not None]
+    return np.concatenate(known) if known and len(known) == len(masks) else None

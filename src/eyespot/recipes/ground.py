@@ -1,0 +1,255 @@
+"""Grounding recipes: MDETR's published runs, one for a laptop, and the smoke test.
+
+Paper: MDETR (arXiv 2104.12763), appendix; hyperparameters as in its published code and commands.
+Annotations: Zenodo record 4729015 (natural images) and 4721981 (CLEVR). `VOCAB` is a folder with
+roberta-base's tokenizer.json, or vocab.json and merges.txt.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from eyespot.data.scene_captions import ScenesSettings
+from eyespot.data.scenes import SceneConfig
+from eyespot.tasks.ground import GroundRecipe
+from eyespot.tasks.ground_network import Network
+from eyespot.tasks.ground_parts import Rates, Weights, Words
+
+_FINE = Rates(lr=5e-5, lr_backbone=1e-5, lr_text=1e-5)
+_CLEVR = Network(
+    backbone="ResNet-18",
+    text="distilroberta-base",
+    num_queries=25,
+    short_side_px=320,
+    max_long_side_px=480,
+)
+
+
+def pretrain_r101() -> GroundRecipe:
+    """MDETR-R101 on 1.3 million captions of Flickr30k, COCO and Visual Genome.
+
+    Run:     eyespot train ground/pretrain_r101 --data train.json --val val.json --out DIR \
+             --network.backbone-weights R101 --network.text-weights ROBERTA --network.vocabulary \
+             VOCAB
+    Expect:  Flickr30k val R@1 82.5, RefCOCO val P@1 72.1 (published); not reproduced yet
+    Cost:    about a week on 32 V100 (published issue 7)
+    """
+    return GroundRecipe()
+
+
+def pretrain_eb3() -> GroundRecipe:
+    """MDETR-EfficientNet-B3 on the same captions.
+
+    Run:     as ground/pretrain_r101, with weights of tf_efficientnet_b3.ns_jft_in1k
+    Expect:  Flickr30k val R@1 82.9, RefCOCO val P@1 70.2 (published); not reproduced yet
+    Cost:    not published
+    """
+    return _efficientnet("EfficientNet-B3")
+
+
+def pretrain_eb5() -> GroundRecipe:
+    """MDETR-EfficientNet-B5 on the same captions.
+
+    Run:     as ground/pretrain_r101, with weights of tf_efficientnet_b5.ns_jft_in1k
+    Expect:  Flickr30k val R@1 83.6, RefCOCO val P@1 73.4 (published); not reproduced yet
+    Cost:    not published
+    """
+    return _efficientnet("EfficientNet-B5")
+
+
+def refcoco() -> GroundRecipe:
+    """RefCOCO from the pretrained network.
+
+    Run:     eyespot train ground/refcoco --data finetune_refcoco_train.json --val \
+             finetune_refcoco_val.json --out DIR --start-from PRETRAINED --network.vocabulary VOCAB
+    Expect:  val P@1 86.75, testA 89.58, testB 81.41 (published, R101); not reproduced yet
+    Cost:    about two days on 2 RTX 8000 (published issue)
+    """
+    return replace(pretrain_r101(), epochs=5, batch_size=8, rates=replace(_FINE, drop_epoch=3))
+
+
+def refcoco_plus() -> GroundRecipe:
+    """RefCOCO+ from the pretrained network.
+
+    Run:     as ground/refcoco, with finetune_refcoco+_*.json
+    Expect:  val P@1 79.52, testA 84.09, testB 70.62 (published, R101); not reproduced yet
+    Cost:    as ground/refcoco
+    """
+    return refcoco()
+
+
+def refcocog() -> GroundRecipe:
+    """RefCOCOg from the pretrained network.
+
+    Run:     as ground/refcoco, with finetune_refcocog_*.json
+    Expect:  val P@1 81.64, test 80.89 (published, R101); not reproduced yet
+    Cost:    10 to 15 hours on 2 RTX 8000 (published issue)
+    """
+    return replace(refcoco(), epochs=3, rates=replace(_FINE, drop_epoch=2))
+
+
+def phrasecut_boxes() -> GroundRecipe:
+    """PhraseCut, first step: boxes.
+
+    Run:     as ground/refcoco, with finetune_phrasecut_train.json and finetune_phrasecut_miniv.json
+    Expect:  not published for this step
+    Cost:    not published
+    """
+    return replace(pretrain_r101(), epochs=10, rates=replace(_FINE, drop_epoch=11))
+
+
+def phrasecut_masks() -> GroundRecipe:
+    """PhraseCut, second step: masks on the frozen detector of the first.
+
+    Run:     as ground/phrasecut_boxes, with --start-from its weights
+    Expect:  mean IoU 53.1, Pr@0.5 56.1 (published, R101); not reproduced yet
+    Cost:    not published
+    """
+    recipe = pretrain_r101()
+    return replace(
+        recipe,
+        network=replace(recipe.network, with_masks=True, alignment_dim=0),
+        epochs=35,
+        rates=Rates(drop_epoch=25),
+        weights=Weights(auxiliary=False),
+        average=0.0,
+        frozen=("",),
+    )
+
+
+def lvis() -> GroundRecipe:
+    """LVIS, 10 percent of its training images; each category's name is a caption.
+
+    Run:     as ground/refcoco, with finetune_lvis10_train.json
+    Expect:  minival fixed AP 24.2, rare 20.9 (published, R101); not reproduced yet
+    Cost:    64 GPUs, time not published
+    """
+    return replace(pretrain_r101(), epochs=150, rates=Rates(drop_epoch=120))
+
+
+def clevr_boxes() -> GroundRecipe:
+    """CLEVR-medium, first stage: the boxes that a question speaks of, from scratch.
+
+    Run:     eyespot train ground/clevr_boxes --data medium/train.json --val medium/val.json \
+             --out DIR --network.vocabulary VOCAB
+    Expect:  class-agnostic AP 99.0 (secondary source); not reproduced yet
+    Cost:    one GPU, time not published
+    """
+    return GroundRecipe(
+        network=_CLEVR,
+        epochs=30,
+        rates=Rates(drop_epoch=20),
+        views="clevr",
+    )
+
+
+def clevr_ref() -> GroundRecipe:
+    """CLEVR-Ref+: which of the boxes of an expression is the one it means.
+
+    Run:     as ground/clevr_boxes, with clevrref/*.json
+    Expect:  P@1 100 on expressions with one referent (published; its recipe is not)
+    Cost:    not published
+    """
+    recipe = clevr_boxes()
+    return replace(recipe, network=replace(recipe.network, with_is_final=True))
+
+
+def scenes_small() -> GroundRecipe:
+    """A network of 1.2 million parameters on the built-in scenes, on a laptop's CPU.
+
+    Run:     eyespot train ground/scenes_small --data scenes --out DIR
+    Expect:  R@1 0.90, R@5 0.99 of phrases at IoU 0.5, in 2,000 scenes never seen (one run)
+    Cost:    5,000 steps; 29 minutes in one thread of a busy two-core machine
+    """
+    return GroundRecipe(
+        network=_SMALL,
+        epochs=20,
+        batch_size=32,
+        rates=Rates(
+            lr=7e-4, lr_backbone=2e-4, lr_text=7e-4, clip=1.0, shape="flat_then_linear",
+            warmup_share=0.04,
+        ),
+        words=Words(steps=500),
+        views="fixed",
+        average=0.995,
+        frozen=(),
+        scenes=ScenesSettings(_WORLD, count=8000, val_count=1000),
+        evaluate_every=5,
+        eval_batch_size=100,
+    )  # fmt: skip
+
+
+def smoke() -> GroundRecipe:
+    """Twelve CPU steps on scenes: checks the wiring, says nothing about accuracy."""
+    return replace(
+        scenes_small(),
+        network=replace(_SMALL, dim=32, num_encoder_layers=1, ffn_dim=32),
+        epochs=3,
+        batch_size=8,
+        words=Words(steps=4),
+        scenes=ScenesSettings(_WORLD, count=32, val_count=8),
+        evaluate_every=3,
+        eval_batch_size=8,
+    )
+
+
+_WORLD = SceneConfig(
+    image_size=96,
+    min_objects=1,
+    max_objects=4,
+    difficulty="easy",
+    shapes=(
+        *("circle", "square", "triangle", "star", "heart", "cross"),
+        *("cup", "house", "tree", "car", "fish", "key"),
+    ),
+    colours=("red", "orange", "yellow", "green", "blue", "purple", "black", "white"),
+    sizes=("small", "large"),
+    materials=("matte",),
+)
+_SMALL = Network(
+    backbone="RegNetX-200MF",
+    frozen_norms=False,
+    last_map=3,
+    num_levels=1,
+    text="small",
+    text_dropout=0.0,
+    dim=128,
+    num_encoder_layers=2,
+    num_decoder_layers=2,
+    ffn_dim=256,
+    dropout=0.0,
+    num_queries=16,
+    num_classes=65,
+    with_proposals=True,
+    short_side_px=96,
+    max_long_side_px=192,
+)
+
+
+def _efficientnet(name: str) -> GroundRecipe:
+    recipe = pretrain_r101()
+    return replace(
+        recipe,
+        network=replace(recipe.network, backbone=name, padding="tensorflow"),
+        rates=replace(recipe.rates, lr_backbone=5e-5),
+        frozen=(),
+    )
+
+
+RECIPES: dict[str, Callable[[], GroundRecipe]] = {
+    make.__name__: make
+    for make in (
+        pretrain_r101,
+        pretrain_eb3,
+        pretrain_eb5,
+        refcoco,
+        refcoco_plus,
+        refcocog,
+        phrasecut_boxes,
+        phrasecut_masks,
+        lvis,
+        clevr_boxes,
+        clevr_ref,
+        scenes_small,
+        smoke,
+    )
+}

@@ -1,0 +1,392 @@
+"""Grounding: find what every phrase of a text names in an image.
+
+Paper: MDETR (arXiv 2104.12763), sections 2 and 4, and its published recipes.
+Shapes: B images, T token columns, L decoder layers, "total" boxes of all images of a batch.
+"""
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from eyespot import dist
+from eyespot.data.grounding import GroundingBatch, normalize_padded
+from eyespot.data.scene_captions import ScenesSettings
+from eyespot.data.token_targets import TokenTargets, token_targets
+from eyespot.data.tokens import Tokenizer
+from eyespot.errors import RecipeError
+from eyespot.losses.grounding import (
+    GroundingLosses,
+    GroundingTargets,
+    grounding_losses,
+    published_names,
+    weighted_total,
+)
+from eyespot.losses.masks import mask_losses
+from eyespot.losses.words import box_features, phrase_words, word_loss
+from eyespot.models.grounder import GrounderSpec, build_grounder, grounder_to_dict
+from eyespot.models.masks import SegmentationOutput, detector_of
+from eyespot.models.mdetr import GroundingOutput
+from eyespot.ops.matching import Matches
+from eyespot.optim.ema import update_ema_
+from eyespot.optim.grounding_rates import grounding_factors
+from eyespot.tasks.ground_data import GroundData, Views, open_data
+from eyespot.tasks.ground_evaluation import evaluate_grounding
+from eyespot.tasks.ground_network import (
+    Network,
+    load_parts_,
+    network_spec,
+    network_tokenizer,
+)
+from eyespot.tasks.ground_parts import Rates, Weights, Words
+from eyespot.tasks.run import Place, Prepared, Run
+from eyespot.train.job import Job
+from eyespot.train.loop import Cadence
+from eyespot.train.sharding import wrap
+from eyespot.train.update import step_
+from eyespot.weights.grounders import load_grounder_weights
+
+_WORDS = "words"
+
+
+@dataclass(frozen=True, slots=True)
+class GroundRecipe:
+    """All numbers of a grounding run.
+
+    Attributes:
+        network: What is trained.
+        epochs: Passes over the data.
+        batch_size: Images of a step, all ranks together.
+        rates: Of the optimizer.
+        weights: Of the losses.
+        words: A first phase.
+        views: What happens to images: "natural" and "clevr" resize and crop as published,
+            "fixed" resizes as in evaluation.
+        average: Decay of the average of all weights that is evaluated; 0 for none.
+        frozen: Starts of names of parameters that are not trained.
+        scenes: The built-in data, for `--data scenes`.
+        start_from: A grounder's weights to begin with.
+        precision: Number format of the network; losses are float32 in any case.
+        evaluate_every: Epochs from one evaluation to the next.
+        eval_batch_size: Images of an evaluation's batch, each rank.
+        seed: Of everything random.
+    """
+
+    network: Network = field(default_factory=Network)
+    epochs: int = 40
+    batch_size: int = 64
+    rates: Rates = field(default_factory=Rates)
+    weights: Weights = field(default_factory=Weights)
+    words: Words = field(default_factory=Words)
+    views: Views = "natural"
+    average: float = 0.9998
+    frozen: tuple[str, ...] = ("backbone.body.stem.", "backbone.body.s1.")
+    scenes: ScenesSettings = field(default_factory=ScenesSettings)
+    start_from: str = ""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    evaluate_every: int = 1
+    eval_batch_size: int = 16
+    seed: int = 42
+
+
+class _Training(NamedTuple):
+    """What a step needs beside the job's state, and never changes."""
+
+    recipe: GroundRecipe
+    spec: GrounderSpec
+    tokenizer: Tokenizer
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    data: GroundData
+
+
+def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
+    """Build what the engine needs: data, network, optimizer, and the functions below.
+
+    Raises:
+        RecipeError: If the recipe says something that cannot be run.
+        ValueError: If the data cannot be used.
+    """
+    _check(recipe)
+    tokenizer = network_tokenizer(recipe.network)
+    spec = network_spec(recipe.network, tokenizer)
+    network: nn.Module = build_grounder(spec).to(place.device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    load_parts_(network, recipe.network)
+    if recipe.start_from:
+        load_grounder_weights(network, Path(recipe.start_from))
+    _freeze_(network, recipe.frozen)
+    modules: dict[str, nn.Module] = {"model": network}
+    if recipe.average:
+        modules["average"] = copy.deepcopy(network).requires_grad_(False)
+    if recipe.words.steps:
+        dim = detector_of(network).input_proj.in_channels
+        modules[_WORDS] = _word_head(dim, tokenizer.vocab_size).to(place.device)
+    model = wrap(network, place.parallel)
+    optimizer = _optimizer(recipe, modules)
+    data = open_data(
+        recipe.network, recipe.scenes, recipe.views, run, place, epochs=recipe.epochs,
+        batch_size=recipe.batch_size, eval_batch_size=recipe.eval_batch_size, seed=recipe.seed,
+    )  # fmt: skip
+    job = Job(modules, {"optimizer": optimizer}, place.device)
+    job.about = {
+        "grounder": json.dumps(grounder_to_dict(spec)),
+        "tokenizer": tokenizer.definition(),
+    }
+    training = _Training(recipe, spec, tokenizer, model, optimizer, data)
+    every = data.order.steps_per_epoch * recipe.evaluate_every
+    return Prepared(
+        job,
+        Cadence(
+            total_steps=data.total_steps,
+            log_every=run.log_every,
+            evaluate_every=every,
+            checkpoint_every=run.checkpoint_every or every,
+            keep_last=run.keep_last,
+            score="average_miss" if recipe.average else "miss",
+        ),
+        batches=data.batches,
+        train_step=partial(train_step, training),
+        evaluate=partial(evaluate, training),
+        batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
+        best="average" if recipe.average else "model",
+    )
+
+
+def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str, Tensor]:
+    """Take one step: predict, match, descend, average.
+
+    Returns:
+        The total loss and each published term of the last decoder layer.
+    """
+    recipe, optimizer = training.recipe, training.optimizer
+    _set_rates_(training, job.step)
+    targets = token_targets(
+        batch.captions, batch.spans, training.tokenizer, training.spec.num_classes
+    )
+    boxes = batch.boxes_cxcywh[targets.keep].to(job.device)
+    count = torch.tensor(float(len(boxes)), device=job.device)
+    num_boxes = dist.all_reduce_mean(count).clamp(min=1)
+    images = normalize_padded(batch.images.to(job.device), batch.pad_mask.to(job.device))
+    if job.step < recipe.words.steps:
+        loss = _word_loss(training, job, images, boxes, targets, num_boxes)
+        terms = _no_terms(training)
+    else:
+        loss, terms = _set_loss(training, job, images, batch, boxes, targets, num_boxes)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = step_(optimizer, loss, clip=recipe.rates.clip)
+    if recipe.average:
+        share = 1 - recipe.average if job.step >= recipe.words.steps else 1.0
+        update_ema_(job.modules["average"], job.modules["model"], share)
+    values = {"loss": loss.detach(), **terms, "gradient_norm": norm}
+    dropped = torch.tensor(float(len(targets.dropped)), device=job.device)
+    return {**values, "phrases_too_far_back": dropped}
+
+
+def evaluate(training: _Training, job: Job) -> dict[str, float]:
+    """Return recall of phrases and precision of expressions, of the model and its average."""
+    found: dict[str, float] = {}
+    for name in ("model", "average"):
+        if name in job.modules:
+            metrics = evaluate_grounding(
+                job.modules[name],
+                training.spec,
+                training.tokenizer,
+                training.data.test_loader(),
+                job.device,
+            )
+            prefix = "" if name == "model" else f"{name}_"
+            found |= {prefix + key: value for key, value in metrics.items()}
+    return found
+
+
+def _set_loss(
+    training: _Training,
+    job: Job,
+    images: Tensor,
+    batch: GroundingBatch,
+    boxes: Tensor,
+    targets: TokenTargets,
+    num_boxes: Tensor,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """MDETR's losses of a batch, in float32 or better."""
+    recipe, device = training.recipe, job.device
+    low = recipe.precision == "bfloat16"
+    with torch.autocast(device.type, torch.bfloat16, enabled=low):
+        output: GroundingOutput | SegmentationOutput = training.model(
+            images,
+            batch.pad_mask.to(device),
+            targets.tokens.ids.to(device),
+            targets.tokens.pad_mask.to(device),
+        )
+    masks = None
+    if isinstance(output, SegmentationOutput):
+        output, masks = output
+    if not recipe.weights.auxiliary:
+        output = _last_layer(output)
+    final = None if batch.is_final is None else batch.is_final[targets.keep].to(device)
+    wanted = GroundingTargets(
+        boxes, targets.positive_map.to(device), targets.num_boxes, None, final
+    )
+    losses, matches = _losses(recipe, output, wanted, num_boxes)
+    total = weighted_total(losses, _loss_weights(recipe))
+    if output.proposals is not None:
+        proposed, _ = _losses(recipe, output.proposals, wanted, num_boxes)
+        total = total + weighted_total(proposed, _loss_weights(recipe))
+    named = published_names(losses)
+    terms = {name: named[name] for name in _term_names(training)}
+    if masks is not None:
+        if batch.masks is None:
+            raise RecipeError("need masks in the data to train a segmentation head, got none")
+        truths = batch.masks[targets.keep].to(device)
+        focal, dice = mask_losses(masks, matches, truths, num_boxes=num_boxes)
+        total = total + recipe.weights.mask * focal + recipe.weights.dice * dice
+        terms |= {"loss_mask": focal, "loss_dice": dice}
+    return total, {name: value.detach() for name, value in terms.items()}
+
+
+def _losses(
+    recipe: GroundRecipe, output: GroundingOutput, wanted: GroundingTargets, num_boxes: Tensor
+) -> tuple[GroundingLosses, Matches]:
+    return grounding_losses(
+        output.logits,
+        output.boxes_cxcywh,
+        wanted,
+        num_boxes=num_boxes,
+        query_embeddings=output.query_embeddings,
+        token_embeddings=output.token_embeddings,
+        is_final_logits=output.is_final_logits,
+        no_object_weight=recipe.weights.no_object,
+    )
+
+
+def _word_loss(
+    training: _Training,
+    job: Job,
+    images: Tensor,
+    boxes: Tensor,
+    targets: TokenTargets,
+    num_boxes: Tensor,
+) -> Tensor:
+    maps: list[Tensor] = detector_of(job.modules["model"]).backbone(images)
+    features = box_features(maps[-1], boxes, targets.num_boxes)
+    words = phrase_words(
+        targets.tokens.ids.to(job.device),
+        targets.positive_map.to(job.device),
+        targets.num_boxes,
+        training.tokenizer.vocab_size,
+    )
+    return word_loss(job.modules[_WORDS](features), words, num_boxes=num_boxes)
+
+
+def _term_names(training: _Training) -> list[str]:
+    names = ["loss_ce", "loss_bbox", "loss_giou", "cardinality_error"]
+    names += ["loss_contrastive_align"] if training.spec.alignment_dim else []
+    return names + (["loss_isfinal"] if training.spec.with_is_final else [])
+
+
+def _no_terms(training: _Training) -> dict[str, Tensor]:
+    """The terms of a step that computes none of them."""
+    masks = ["loss_mask", "loss_dice"] if training.spec.with_masks else []
+    return {name: torch.zeros(()) for name in [*_term_names(training), *masks]}
+
+
+def _loss_weights(recipe: GroundRecipe) -> dict[str, float]:
+    weights = recipe.weights
+    return {
+        name: getattr(weights, name)
+        for name in ("soft_token", "box_l1", "box_giou", "contrastive_align", "is_final")
+    }
+
+
+def _last_layer(output: GroundingOutput) -> GroundingOutput:
+    return output._replace(
+        logits=output.logits[-1:],
+        boxes_cxcywh=output.boxes_cxcywh[-1:],
+        queries=output.queries[-1:],
+        query_embeddings=_last(output.query_embeddings),
+        is_final_logits=_last(output.is_final_logits),
+    )
+
+
+def _last(values: Tensor | None) -> Tensor | None:
+    return None if values is None else values[-1:]
+
+
+def _set_rates_(training: _Training, step: int) -> None:
+    """Set each group's rate for a step counted from 0."""
+    recipe, data = training.recipe, training.data
+    rates, words = recipe.rates, recipe.words
+    if step < words.steps:
+        lr = words.lr * (1 - 0.9 * step / words.steps)
+        found = {"main": 0.0, "backbone": lr, "text": 0.0, _WORDS: lr}
+    else:
+        factors = grounding_factors(
+            step - words.steps,
+            shape=rates.shape,
+            steps_per_epoch=data.order.steps_per_epoch,
+            total_steps=data.total_steps - words.steps,
+            drop_epoch=rates.drop_epoch,
+            warmup_share=rates.warmup_share,
+        )
+        found = {
+            "main": rates.lr * factors.main,
+            "backbone": rates.lr_backbone * factors.main,
+            "text": rates.lr_text * factors.text,
+            _WORDS: 0.0,
+        }
+    for group in training.optimizer.param_groups:
+        group["lr"] = found[group["name"]]
+
+
+def _optimizer(recipe: GroundRecipe, modules: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
+    """AdamW with the published groups: names with "backbone", with "text_encoder", the rest."""
+    groups: dict[str, list[nn.Parameter]] = {"main": [], "backbone": [], "text": []}
+    for name, parameter in modules["model"].named_parameters():
+        if parameter.requires_grad:
+            kind = "backbone" if "backbone" in name else "main"
+            groups["text" if "text_encoder" in name else kind].append(parameter)
+    if _WORDS in modules:
+        groups[_WORDS] = list(modules[_WORDS].parameters())
+    made = [{"name": name, "params": params} for name, params in groups.items() if params]
+    return torch.optim.AdamW(made, lr=recipe.rates.lr, weight_decay=recipe.rates.weight_decay)
+
+
+def _freeze_(network: nn.Module, starts: tuple[str, ...]) -> None:
+    """Stop training what the recipe names, and the text encoder's pooler, which nothing uses."""
+    starts = (*starts, "transformer.text_encoder.pooler.")
+    for name, parameter in network.named_parameters():
+        if name.removeprefix("detr.").startswith(starts):
+            parameter.requires_grad_(False)
+
+
+def _word_head(dim: int, vocab_size: int) -> nn.Module:
+    """A linear layer that finds every word rare at first."""
+    head = nn.Linear(dim, vocab_size)
+    nn.init.constant_(head.bias, -4.0)
+    return head
+
+
+def _check(recipe: GroundRecipe) -> None:
+    numbers = (recipe.epochs, recipe.batch_size, recipe.evaluate_every, recipe.eval_batch_size)
+    if min(numbers) < 1 or not 0 <= recipe.average < 1:
+        raise RecipeError(
+            "need epochs, batch sizes and evaluate_every of 1 or more and an average in [0, 1), "
+            f"got {numbers} and {recipe.average}"
+        )
+    if recipe.batch_size % dist.world_size():
+        raise RecipeError(
+            f"need a batch_size that {dist.world_size()} ranks share evenly, got "
+            f"{recipe.batch_size}"
+        )
+    if recipe.words.steps and dist.world_size() > 1:
+        raise RecipeError("need words.steps=0 on several ranks; it is for one small machine")
+    rates: Any = recipe.rates
+    if min(rates.lr, rates.lr_backbone, rates.lr_text, rates.clip) < 0:
+        raise RecipeError(f"need rates and clip of 0 or more, got {rates}")

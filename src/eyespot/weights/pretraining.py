@@ -1,0 +1,46 @@
+"""The head of an earlier pretraining, to begin another one with: one of ours, or SwAV's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from eyespot.errors import WeightsError
+from eyespot.weights.checkpoints import unwrap
+from eyespot.weights.files import read_file
+from eyespot.weights.heads import load_swav_head
+
+_OURS = "head."
+
+
+def open_head(source: str | Path, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read the head of a pretraining file: ours of any method, SwAV's code, or VISSL's SEER.
+
+    Args:
+        source: The file.
+        own: State dict of the head it is for.
+
+    Raises:
+        WeightsError: If a tensor is missing, left over or of another shape.
+        OSError: If the file cannot be read.
+    """
+    path = Path(source)
+    weights = unwrap(read_file(path).tree, path, whole=True).state_dict
+    found = {k.removeprefix(_OURS): v for k, v in weights.items() if k.startswith(_OURS)}
+    if "backbone" not in {name.split(".")[0] for name in weights}:
+        found = dict(load_swav_head(path).state_dict())
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    missing = sorted(own.keys() - found.keys() - counters)
+    extra = sorted(found.keys() - own.keys())
+    other = [
+        f"{name} (needs {list(own[name].shape)}, got {list(tensor.shape)})"
+        for name, tensor in found.items()
+        if name in own and tensor.shape != own[name].shape
+    ]
+    wrong = [f"missing {name}" for name in missing] + [f"not used {name}" for name in extra] + other
+    if wrong:
+        raise WeightsError(
+            f"need a head in {path} that fits the recipe's, got {', '.join(wrong[:5])}; start "
+            "without the head, or give the recipe its widths and prototypes"
+        )
+    return found

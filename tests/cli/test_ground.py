@@ -1,0 +1,90 @@
+"""`eyespot ground`: lines, JSON, pictures, and a sentence for every mistake."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eyespot.cli import main
+from eyespot.weights.grounders import save_grounder
+from tests.predict.grounders import small_grounder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ground")
+    loaded = small_grounder()
+    save_grounder(loaded.model, loaded.spec, loaded.tokenizer, folder / "w.safetensors")
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        Image.fromarray(rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(
+            folder / f"{name}.png"
+        )
+    (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    return folder
+
+
+def run(folder, *args):
+    main(["ground", *map(str, args), "--weights", str(folder / "w.safetensors")])
+
+
+def test_json_and_pictures(folder, capsys):
+    images = folder / "one.png", folder / "two.png"
+    run(
+        folder,
+        *images,
+        "a red cup and two stars",
+        "--json",
+        "--min-score",
+        "0",
+        "--max-iou",
+        "1",
+        "--out",
+        folder / "out",
+    )
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["image"] for row in rows] == [str(i) for i in images]
+    assert [p["phrase"] for p in rows[0]["phrases"]] == ["a red cup", "two stars"]
+    assert len(rows[0]["phrases"][0]["boxes_xyxy_px"]) == 6
+    assert (folder / "out" / "one.grounded.png").is_file()
+    assert (folder / "out" / "two.grounded.png").is_file()
+
+
+def test_lines(folder, capsys):
+    run(folder, folder / "one.png", "a red cup", "--min-score", "1")
+    assert capsys.readouterr().out.splitlines()[1] == "  a red cup: not found"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["one.png"], "need image files and then a text"),
+        (["one.png", "two.png"], "need a text after the images"),
+        (["one.png", "TEXT:"], "got an empty one"),
+        (["none.png", "TEXT:a cup"], "no such file"),
+        (["bad.png", "TEXT:a cup"], "bad.png"),
+        (["one.png", "TEXT:a cup", "--min-score", "3"], "need min_score and max_iou of 0 to 1"),
+    ],
+)
+def test_mistakes_are_one_sentence(folder, capsys, args, message):
+    given = [
+        a.removeprefix("TEXT:") if a.startswith("TEXT:") else folder / a if ".png" in a else a
+        for a in args
+    ]
+    with pytest.raises(SystemExit) as stop:
+        run(folder, *given)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_one_bad_image_of_several_is_named_and_the_others_are_done(folder, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(folder, folder / "bad.png", folder / "one.png", "a cup", "--json")
+    assert stop.value.code == 2
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1
+    assert "bad.png" in said.err
+    assert "got 1 of 2 that cannot" in said.err

@@ -1,0 +1,125 @@
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eyespot
+from eyespot.cli import main
+from eyespot.recipes import get_recipe
+from eyespot.tasks.run import Run, train
+from tests.tasks.bars import write_bars
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_bars(tmp_path_factory.mktemp("data") / "bars")
+
+
+def common(data):
+    return ["--data", data[0], "--model", data[1], "--device", "cpu", "--workers", "0"]
+
+
+def test_the_list_of_kinds_needs_no_torch():
+    code = (
+        "import sys; from eyespot.cli import main; main(['probe']); print('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(eyespot.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert "nearest neighbours" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_knn_prints_and_writes_what_it_found(data, tmp_path, capsys):
+    main(["probe", "knn", "--ks", "3", "--out", str(tmp_path / "knn"), *common(data)])
+    name, value = capsys.readouterr().out.split()
+    results = json.loads((tmp_path / "knn" / "results.json").read_text())
+    assert name == "top1_percent_k3"
+    assert results["metrics"][name] == pytest.approx(float(value), abs=1e-3)
+    assert results["numbers"]["backbone"]["weights"] == "random"
+    assert results["damaged"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "metric"),
+    [
+        ("svm", ["--costs", "1.0"], "map_percent"),
+        ("lowshot", ["--fractions", "0.5", "--penalties", "0.01"], "top1_percent_50_percent"),
+    ],
+)
+def test_other_probes_as_json(data, capsys, kind, options, metric):
+    main(["probe", kind, "--json", "--tap", "s1@1x2", *options, *common(data)])
+    found = json.loads(capsys.readouterr().out)
+    assert found["probe"] == kind
+    assert 34 < found["metrics"][metric] <= 100
+
+
+def test_linear_then_its_weights_are_no_backbone(data, tmp_path, capsys):
+    out = tmp_path / "linear"
+    options = ["--taps", "s1", "pool", "--epochs", "2", "--batch-size", "30", "--no-augment"]
+    main(["probe", "linear", "--out", str(out), *common(data), *options])
+    printed = capsys.readouterr().out
+    assert "error of s1 lr 0.01 bn" in printed
+    with pytest.raises(SystemExit) as stop:
+        main(["probe", "knn", "--weights", str(out), *common(data)])
+    assert stop.value.code == 2
+    assert "is it a probe's or a head's file" in capsys.readouterr().err
+
+
+def test_finetune_starts_from_weights_that_name_their_network(data, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    numbers = [
+        "--epochs", "1", "--batch-size", "30", "--pictures.size-px", "16",
+        "--pictures.test-resize-px", "16",
+    ]  # fmt: skip
+    machine = ["--data", data[0], "--device", "cpu", "--workers", "0"]
+    smoke = replace(get_recipe("transfer/smoke"), model=data[1], epochs=1)
+    train(smoke, Run(data[0], first, device="cpu", workers=0))
+    main(["probe", "finetune", "--weights", str(first), "--out", str(second), *machine, *numbers])
+    recipe = json.loads((second / "recipe.json").read_text())["recipe"]
+    assert recipe["model"] == recipe["start_from"] == str(first / "weights.safetensors")
+    assert recipe["schedule"]["milestones"] == [30]
+    assert (second / "weights.safetensors").is_file()
+    capsys.readouterr()
+    main(["probe", "knn", "--weights", str(second), *common(data)[:2], "--ks", "3"])
+    assert "top1_percent_k3" in capsys.readouterr().out
+
+
+def test_embed_writes_features_that_probes_read(data, tmp_path, capsys):
+    out = tmp_path / "features"
+    for split in ("train", "test"):
+        main(
+            ["embed", data[0], "--weights", "random", "--model", data[1], "--split", split,
+             "--out", str(out / split), "--taps", "s1", "pool", "--rows-per-shard", "40",
+             "--device", "cpu", "--workers", "0"]
+        )  # fmt: skip
+    assert "90 images, 32 values each" in capsys.readouterr().out
+    assert np.load(out / "train" / "00002.s1.npy").shape == (10, 16)
+    main(["probe", "knn", "--data", str(out / "train"), "--val", str(out / "test"), "--ks", "3"])
+    from_files = capsys.readouterr().out
+    main(["probe", "knn", "--ks", "3", *common(data)])
+    assert capsys.readouterr().out == from_files
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["probe", "kNN", "--data", "x"], "unknown kind of probe 'kNN'. Did you mean knn"),
+        (["probe", "knn", "--data", "/nowhere", "--model", "RegNetY-200MF"], "/nowhere"),
+        (["probe", "knn", "--data", "DATA", "--weights", "none"], "which is none of these"),
+        (["probe", "knn", "--data", "DATA"], "pass --model"),
+        (["probe", "retrieval", "--data", "DATA"], "need truths"),
+        (["embed", "DATA", "--weights", "random", "--out", "/tmp/x"], "need one of the splits"),
+    ],
+)
+def test_mistakes_are_one_sentence(data, args, says, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([data[0] if arg == "DATA" else arg for arg in args])
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err

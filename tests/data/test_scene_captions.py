@@ -1,0 +1,56 @@
+"""Scenes as a source: as annotation files say them, fresh in every epoch of training alone."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from eyespot.data.grounding_sources import GroundedScenes
+from eyespot.data.scene_captions import SceneCaptions, ScenesSettings
+from eyespot.data.scene_samples import SceneSource
+from eyespot.data.scenes import SceneConfig, make_scene, render
+
+SETTINGS = ScenesSettings(SceneConfig(image_size=64), count=30, val_count=20, referring_share=0.5)
+
+
+def test_pictures_and_boxes_are_the_scenes():
+    source = SceneCaptions(SETTINGS, "val")
+    assert len(source) == 20
+    record = source.caption(3, 0)
+    scene = make_scene(replace(SETTINGS.world, split="val"), 0, 3)
+    assert np.array_equal(source.image(3, record), render(scene))
+    assert record.height_px == 64
+    boxes = {thing.box_xyxy_px for thing in scene.objects}
+    for region in record.regions:
+        left, top, width, height = region.box_xywh_px
+        assert (left, top, left + width, top + height) in boxes
+        for begin, end in region.spans:
+            assert record.caption[begin:end].strip()
+
+
+def test_only_training_texts_change_with_the_epoch():
+    train, val = SceneCaptions(SETTINGS, "train"), SceneCaptions(SETTINGS, "val")
+    assert len(train) == 30
+    assert [train.caption(i, 0) for i in range(9)] == [train.caption(i, 0) for i in range(9)]
+    assert [train.caption(i, 0) for i in range(9)] != [train.caption(i, 1) for i in range(9)]
+    assert [val.caption(i, 0) for i in range(9)] == [val.caption(i, 1) for i in range(9)]
+
+
+def test_both_kinds_of_texts_and_their_final_boxes():
+    source = SceneCaptions(SETTINGS, "train")
+    records = [source.caption(i, 0) for i in range(30)]
+    finals = [[r.is_final for r in record.regions] for record in records]
+    expressions = [f for f in finals if f and f[0] is not None]
+    assert 5 < len(expressions) < 25
+    assert all(f.count(True) == 1 for f in expressions)
+
+
+def test_what_is_absent_has_no_box():
+    source = SceneCaptions(replace(SETTINGS, absent=2, referring_share=0.0), "train")
+    negative = [source.caption(i, 0).more["tokens_negative"] for i in range(30)]
+    assert {len(n) for n in negative} == {0, 1, 2}
+
+
+def test_same_keys_as_the_full_source():
+    full = GroundedScenes(SceneSource(SETTINGS.world, count=30, val_count=20), "val").caption(0, 0)
+    quick = SceneCaptions(replace(SETTINGS, referring_share=0.0), "val").caption(0, 0)
+    assert set(quick.more) <= set(full.more)

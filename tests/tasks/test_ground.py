@@ -1,0 +1,228 @@
+"""The grounding task: it learns, goes on after a stop to the bit, and reads files and weights."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from eyespot.data.scenes import write_grounding
+from eyespot.errors import RecipeError
+from eyespot.predict.grounder import Grounder
+from eyespot.recipes import ground
+from eyespot.tasks.ground import GroundRecipe
+from eyespot.tasks.ground_evaluation import evaluated_phrases
+from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
+from eyespot.tasks.run import Run, evaluate, prepare, train
+from eyespot.weights.files import read_file
+from tests.distributed import run_ranks
+
+
+def smoke(**changes):
+    return replace(ground.smoke(), **changes)
+
+
+def run(out, **more):
+    return Run(**{"data": "scenes", "out": out, "device": "cpu", "workers": 0, **more})
+
+
+def lines(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_smoke_leaves_weights_that_ground_a_text(tmp_path):
+    outcome = train(smoke(), run(tmp_path / "a", log_every=1))
+    assert outcome.finished
+    assert {"R@1", "R@5", "merged_R@1", "AP50", "average_R@1", "miss"} <= outcome.metrics.keys()
+    rows = [row for row in lines(tmp_path / "a") if "loss" in row]
+    assert [row["loss_ce"] == 0 for row in rows] == [True] * 4 + [False] * 8  # words, then boxes
+    grounder = Grounder.from_pretrained(tmp_path / "a" / "weights.safetensors")
+    assert grounder.spec.image.short_side_px == 96
+    found = grounder(torch.zeros(96, 96, 3, dtype=torch.uint8).numpy(), "a red cup", min_score=0.0)
+    assert found.phrases[0].boxes_xyxy_px.shape == (16, 4)
+
+
+def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path):
+    recipe = smoke(epochs=2)
+    train(recipe, run(tmp_path / "whole"))
+    half = run(tmp_path / "half", checkpoint_every=3)
+    from eyespot.train import loop
+
+    real, steps = loop._StopRequest.agreed, []
+
+    def stop_at_five(self, step, every):
+        steps.append(step)
+        return step == 5 and steps.count(5) == 1
+
+    loop._StopRequest.agreed = stop_at_five
+    try:
+        assert not train(recipe, half).finished
+        assert train(recipe, half).finished
+    finally:
+        loop._StopRequest.agreed = real
+    whole, again = (
+        read_file(tmp_path / name / "weights.safetensors").tree for name in ("whole", "half")
+    )
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+@pytest.mark.slow
+def test_it_learns_where_things_are(tmp_path):
+    """Two scenes by heart: after 150 steps their boxes are found."""
+    recipe = smoke(
+        network=replace(ground.smoke().network, dim=64, num_decoder_layers=2, ffn_dim=64),
+        epochs=150,
+        batch_size=2,
+        scenes=replace(ground.smoke().scenes, count=2, val_count=2),
+        evaluate_every=150,
+        average=0.0,
+        rates=replace(ground.smoke().rates, lr=1e-3),
+    )
+    outcome = train(recipe, run(tmp_path / "a", log_every=10))
+    losses = [row["loss_bbox"] for row in lines(tmp_path / "a") if "loss" in row]
+    assert losses[-1] < 0.3 * losses[1]
+    assert outcome.finished
+
+
+def test_annotation_files_are_trained_on(tmp_path):
+    world = ground.smoke().scenes.world
+    write_grounding(tmp_path / "train", world, seed=0, count=9)
+    write_grounding(tmp_path / "val", replace(world, split="val"), seed=0, count=5)
+    files = run(
+        tmp_path / "a",
+        data=str(tmp_path / "train" / "captions.json"),
+        val=str(tmp_path / "val" / "referring.json"),
+    )
+    recipe = smoke(
+        network=replace(ground.smoke().network, with_is_final=False),
+        words=replace(ground.smoke().words, steps=1),
+    )
+    outcome = train(recipe, files)
+    assert 0 <= outcome.metrics["eyespot_scenes_P@1"] <= 1
+    assert evaluate(recipe, files) == pytest.approx(outcome.metrics)
+    with pytest.raises(RecipeError, match="need --val"):
+        train(recipe, run(tmp_path / "b", data=str(tmp_path / "train" / "captions.json")))
+
+
+def test_masks_are_trained(tmp_path):
+    world = ground.smoke().scenes.world
+    write_grounding(tmp_path / "train", world, seed=0, count=8)
+    plain = ground.smoke().network
+    recipe = smoke(
+        network=replace(
+            plain,
+            backbone="RegNetX-200MF",
+            last_map=4,
+            dim=128,
+            with_masks=True,
+            alignment_dim=0,
+            with_proposals=False,
+        ),
+        words=replace(ground.smoke().words, steps=0),
+        epochs=1,
+        weights=replace(ground.smoke().weights, auxiliary=False),
+    )
+    file = str(tmp_path / "train" / "captions.json")
+    outcome = train(recipe, run(tmp_path / "a", data=file, val=file, log_every=1))
+    assert outcome.finished
+    (row,) = (row for row in lines(tmp_path / "a") if "loss" in row)
+    assert row["loss_mask"] > 0
+    assert row["loss_dice"] > 0
+
+
+def test_weights_of_one_run_begin_another(tmp_path):
+    train(smoke(epochs=1), run(tmp_path / "a"))
+    weights = tmp_path / "a" / "weights.safetensors"
+    begun = prepare(smoke(start_from=str(weights)), run(tmp_path / "b"), _place())
+    stored = read_file(weights).tree
+    model = begun.job.modules["model"].state_dict()
+    assert all(torch.equal(model[key], value) for key, value in stored.items())
+    other = smoke(start_from=str(weights), network=replace(ground.smoke().network, dim=64))
+    with pytest.raises(ValueError, match="need weights that fit the recipe's network"):
+        prepare(other, run(tmp_path / "c"), _place())
+
+
+def _place():
+    from eyespot.tasks.run import Place
+
+    return Place(torch.device("cpu"), "none", 0, None)
+
+
+def test_published_groups_rates_and_frozen_parts(tmp_path):
+    recipe = replace(
+        smoke(words=replace(ground.smoke().words, steps=0)),
+        rates=GroundRecipe().rates,
+        frozen=GroundRecipe().frozen,
+    )
+    job = prepare(recipe, run(tmp_path / "a"), _place()).job
+    model, optimizer = job.modules["model"], job.optimizers["optimizer"]
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups = {g["name"]: {names[id(p)] for p in g["params"]} for g in optimizer.param_groups}
+    assert groups.keys() == {"main", "backbone", "text"}
+    assert all("text_encoder" in name for name in groups["text"])
+    assert all("backbone" in name for name in groups["backbone"])
+    assert all(group["weight_decay"] == 1e-4 for group in optimizer.param_groups)
+    assert not any(".stem." in name or ".s1." in name for name in groups["backbone"])
+    assert not any("pooler" in name for name in groups["text"])
+    left = {n for n, _ in model.named_parameters()} - set().union(*groups.values())
+    assert {n.split(".")[2] for n in left if "backbone" in n} == {"stem", "s1"}
+
+
+@pytest.mark.parametrize("name", ground.RECIPES)
+def test_every_recipe_is_plain_data(name):
+    recipe = ground.RECIPES[name]()
+    stored = json.loads(json.dumps(recipe_to_dict(recipe, name)))
+    assert recipe_from_dict(stored, "here") == recipe
+    if name != "smoke":
+        for word in ("Run:", "Expect:", "Cost:"):
+            assert word in ground.RECIPES[name].__doc__
+
+
+def test_numbers_out_of_range_are_named(tmp_path):
+    with pytest.raises(RecipeError, match="got \\(0, 8"):
+        train(smoke(epochs=0), run(tmp_path / "a"))
+    with pytest.raises(RecipeError, match="need --network.vocabulary"):
+        train(GroundRecipe(), run(tmp_path / "b"))
+
+
+def test_phrases_without_their_key_are_the_boxes_own():
+    from eyespot.data.annotations import CaptionedImage, Region
+
+    regions = (
+        Region((1.0, 2.0, 3.0, 4.0), ((0, 3),), 12.0),
+        Region((5.0, 5.0, 2.0, 2.0), ((0, 3),), 4.0),
+        Region((0.0, 0.0, 1.0, 1.0), ((8, 12),), 1.0),
+    )
+    record = CaptionedImage(0, "a", 20, 20, "two ... star", regions)
+    first, second = evaluated_phrases(record)
+    assert first.boxes_xyxy_px.tolist() == [[1, 2, 4, 6], [5, 5, 7, 7]]
+    assert second.spans == ((8, 12),)
+    given = replace(record, more={"tokens_positive_eval": [[[8, 12]]]})
+    assert len(evaluated_phrases(given)) == 1
+
+
+def spread(recipe, out):
+    train(recipe, run(Path(out), log_every=1))
+    return []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_two_ranks_equal_one(tmp_path, average):
+    """Frozen norms, as batch statistics are a rank's own; no alignment loss, which sees padding."""
+    small = ground.smoke()
+    recipe = replace(
+        small,
+        network=replace(small.network, frozen_norms=True, alignment_dim=0),
+        words=replace(small.words, steps=0),
+        epochs=1,
+        average=average,
+    )
+    spread(recipe, tmp_path / "one")
+    run_ranks(spread, recipe, str(tmp_path / "two"), world_size=2)
+    one, two = ([row for row in lines(tmp_path / name) if "loss" in row] for name in ("one", "two"))
+    assert len(one) == len(two) == 4
+    for row, other in zip(one, two, strict=True):
+        for name in ("loss", "loss_ce", "loss_bbox", "gradient_norm"):
+            assert other[name] == pytest.approx(row[name], rel=1e-3), (row["step"], name)
