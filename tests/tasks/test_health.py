@@ -110,10 +110,10 @@ def test_neighbours_vote_by_hand():
         near = cosines.argsort(descending=True)[:5]
         votes = [sum(math.exp(cosines[j] / 0.07) for j in near if labels[j] == k) for k in range(3)]
         wrong += votes.index(max(votes)) != labels[i]
-    found = leave_one_out_error(features, labels, neighbours=5, block=7)
+    found = leave_one_out_error(features, labels, neighbours=5)
     assert 0 < wrong < 60
     assert found == pytest.approx(100 * wrong / 60)
-    with pytest.raises(ValueError, match="got 5"):
+    with pytest.raises(ValueError, match="got 5; take"):
         leave_one_out_error(features[:5], labels[:5], neighbours=5)
 
 

@@ -6,9 +6,11 @@ Shapes: N images, D feature width.
 import math
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+from eyespot import dist
+from eyespot.evals.knn import knn_votes, nearest
 
 
 def leave_one_out_error(
@@ -17,37 +19,24 @@ def leave_one_out_error(
     *,
     neighbours: int = 20,
     temperature: float = 0.07,
-    block: int = 1024,
 ) -> float:
     """Return the share of images, in percent, that their neighbours' vote calls by another class.
 
-    Paper: Wu et al. (arXiv 1805.01978), section 3.4: a neighbour's vote counts exp(cosine / t).
-
     Args:
-        features: Of all images.
+        features: Of this rank's images; as many on every rank.
         labels: Their classes, from 0.
         neighbours: How many vote (SwAV: 20).
-        temperature: t.
-        block: Images compared with all others at a time.
+        temperature: A vote counts exp(cosine / t).
 
     Raises:
-        ValueError: If there are not more images than neighbours.
+        ValueError: If there are not more images than neighbours, or of one class alone.
     """
-    if len(features) <= neighbours:
-        raise ValueError(
-            f"need more than {neighbours} images for as many neighbours, got {len(features)}"
-        )
-    unit = F.normalize(features.float(), dim=1)
-    right = 0
-    for first in range(0, len(unit), block):
-        cosines = unit[first : first + block] @ unit.t()  # [block, N]
-        own = torch.arange(first, first + len(cosines), device=unit.device)
-        cosines[torch.arange(len(cosines), device=unit.device), own] = -torch.inf
-        near, places = cosines.topk(neighbours, dim=1)
-        votes = cosines.new_zeros(len(cosines), int(labels.max()) + 1)
-        votes.scatter_add_(1, labels[places], ((near - near[:, :1]) / temperature).exp())
-        right += int((votes.argmax(1) == labels[own]).sum())
-    return 100 * (1 - right / len(unit))
+    ids = torch.arange(len(features), device=features.device) + dist.rank() * len(features)
+    found = nearest(features, features, neighbours, query_ids=ids, bank_ids=ids)
+    everyone = dist.all_gather_cat(labels)
+    votes = knn_votes(found, everyone, int(everyone.max()) + 1, temperature=temperature)
+    right = dist.all_reduce_sum((votes.argmax(1) == labels).sum())
+    return 100 * (1 - right.item() / len(everyone))
 
 
 def effective_rank(features: Float[Tensor, "n d"]) -> float:

@@ -241,13 +241,13 @@ def evaluate(
     """
     features, labels = _features(recipe, training, data, place)
     error = leave_one_out_error(features, labels, neighbours=recipe.probe.neighbours)
-    return {"knn_error": error, "feature_rank": effective_rank(features)}
+    return {"knn_error": error, "feature_rank": effective_rank(dist.all_gather_cat(features))}
 
 
 def _features(
     recipe: SelfSupRecipe, training: Training, data: Opened, place: Place
 ) -> tuple[Tensor, Tensor]:
-    """The backbone's features and labels of the probe's images, on every rank."""
+    """The backbone's features and labels of this rank's part of the probe's images."""
     probe, ranks = recipe.probe, dist.world_size()
     count = min(probe.images, len(data.samples)) // ranks * ranks
     samples = data.samples
@@ -272,7 +272,7 @@ def _features(
     network.train()
     reshard_(network)
     features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return dist.all_gather_cat(features), dist.all_gather_cat(labels)
+    return features, labels
 
 
 def sizes_of(recipe: SelfSupRecipe, num_samples: int, device: torch.device) -> Sizes:
