@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from eyespot.train import checkpoint as checkpoint_module
 from eyespot.train.checkpoint import (
     CheckpointFolder,
     DamagedCheckpointError,
@@ -30,6 +31,9 @@ def state(step):
         "count": torch.tensor(step),
         "bytes": generator.get_state(),
         "empty": torch.zeros(0, 4),
+        "channels_last": torch.randn(2, 3, 4, 4, generator=generator).to(
+            memory_format=torch.channels_last
+        ),
     }
 
 
@@ -49,6 +53,20 @@ def test_what_is_read_is_what_was_written(tmp_path, background):
     load(checkpoint, tensors)
     for key, value in state(12).items():
         assert torch.equal(tensors[key], value), key
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_large_states_lie_in_several_files(tmp_path, background, monkeypatch):
+    monkeypatch.setattr(checkpoint_module, "_FILE_BYTES", 1000)
+    tensors = {f"w{i}": torch.full((10, 10), float(i)) for i in range(7)}  # 400 bytes each
+    folder = CheckpointFolder(tmp_path, background=background)
+    folder.save(1, tensors, {})
+    folder.wait()
+    newest = folder.newest()[0]
+    assert len(list((newest.path / "state").iterdir())) == 4
+    back = zeros_like(tensors)
+    load(newest, back)
+    assert all(torch.equal(back[name], value) for name, value in tensors.items())
 
 
 def test_the_copy_is_taken_before_training_goes_on(tmp_path):

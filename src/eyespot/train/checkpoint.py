@@ -141,7 +141,11 @@ class CheckpointFolder:
     def _write_now(
         self, state: dict[str, Tensor], writer: HuggingFaceStorageWriter, partial: Path, name: str
     ) -> None:
-        """Write without a copy in memory, which a model of billions may not have room for."""
+        """Write without a copy in memory, which a model of billions may not have room for.
+
+        Tensors in another layout (channels last) are copied: a file holds plain ones.
+        """
+        state = {name: tensor.contiguous() for name, tensor in state.items()}
         done: Future[Any] = Future()
         try:
             done.set_result(save_sharded(state, storage_writer=writer, process_group=self.group))
