@@ -38,6 +38,7 @@ bench: $(BENCH_VENV)/.installed  ## every benchmark against its peers, into benc
 	$(BENCH) benchmarks/multicrop.py
 	$(BENCH) benchmarks/scenes.py
 	$(BENCH) benchmarks/engine.py
+	$(BENCH) benchmarks/grounding_scenes.py
 	$(BENCH) benchmarks/common.py
 
 test-peers: $(BENCH_VENV)/.installed  ## outputs equal to timm's and torchvision's
