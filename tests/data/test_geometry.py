@@ -97,12 +97,19 @@ def test_a_strip_falls_back_to_the_widest_allowed_crop():
 
 @given(height=SIDES, width=SIDES, new_height=st.integers(1, 200), new_width=st.integers(1, 200))
 @settings(max_examples=60, deadline=None)
-def test_resize_equals_pil_to_one_level(height, width, new_height, new_width):
+def test_resize_is_pils_exact_filter_rounded(height, width, new_height, new_width):
+    """PIL in float32 says what is exact; its own 8 bits are rounded after each of two passes."""
     image = noise_picture(height, width)
-    expected = np.asarray(
-        Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BILINEAR)
+    exact = np.stack(
+        [
+            Image.fromarray(image[..., channel].astype(np.float32)).resize(
+                (new_width, new_height), Image.Resampling.BILINEAR
+            )
+            for channel in range(3)
+        ],
+        axis=-1,
     )
-    assert np.abs(resize(image, new_height, new_width).astype(int) - expected).max() <= 1
+    assert np.abs(resize(image, new_height, new_width) - exact).max() <= 1.01
 
 
 def test_resize_of_a_usual_crop_equals_pil_nearly_everywhere():
