@@ -102,7 +102,8 @@ def resize(
     """Resize bilinearly, pixel centres aligned.
 
     With `antialias` the filter widens when the picture shrinks, as PIL does it (equal to within
-    two levels, the exact filter to one); without, four neighbours are read whatever the scale, as OpenCV does it.
+    two levels, and to one of the exact filter); without, four neighbours are read whatever the
+    scale, as OpenCV does it.
     """
     if image.shape[:2] == (height, width):
         return image
