@@ -16,11 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from eyespot import dist
-from eyespot.data.held_out import held_out
-from eyespot.data.loader import Batch, Examples, Loader
-from eyespot.data.open import Opened, find_splits, open_samples, open_train_and_val
-from eyespot.data.quarantine import Quarantine
-from eyespot.data.sampling import Order
+from eyespot.data.loader import Batch
+from eyespot.data.open import Opened
 from eyespot.design.spec_files import spec_to_dict
 from eyespot.design.specs import Spec
 from eyespot.errors import RecipeError
@@ -37,6 +34,7 @@ from eyespot.models.speed import (
 from eyespot.models.sync_bn import to_sync_bn
 from eyespot.optim.ema import pycls_alpha, update_ema_
 from eyespot.tasks.kept_spec import spec_of
+from eyespot.tasks.labelled import LabelledData, open_labelled
 from eyespot.tasks.optimization import (
     OptimizerSettings,
     Schedule,
@@ -45,7 +43,7 @@ from eyespot.tasks.optimization import (
     rate_factor,
     set_rates_,
 )
-from eyespot.tasks.pictures import Pictures, evaluation_view, to_network, train_view
+from eyespot.tasks.pictures import Pictures, to_network
 from eyespot.tasks.ranges import (
     Within,
     check_optimizer,
@@ -147,7 +145,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
         ValueError: If the data cannot be used.
     """
     _check(recipe)
-    train, val = _open(run, recipe.train_images)
+    train, val = open_labelled(run, recipe.train_images)
     num_classes = recipe.num_classes or train.num_classes or 0
     if num_classes < max(train.num_classes or 0, val.num_classes or 0, 1):
         raise RecipeError(
@@ -159,23 +157,33 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
     network, average = _networks(recipe, spec, num_classes, speed, run.out, place)
     model = wrap(network, place.parallel, compute_dtype=speed.dtype)
     optimizer = make_optimizer(network, recipe.optimizer, recipe.batch_size)
-    data = _Data.of(recipe, run, place, train, val)
+    data = LabelledData.of(
+        train,
+        val,
+        recipe.pictures,
+        run,
+        place,
+        batch_size=recipe.batch_size,
+        eval_batch_size=recipe.eval_batch_size,
+        seed=recipe.seed,
+    )
     modules = {"model": network} if average is None else {"model": network, "average": average}
     job = Job(modules, {"optimizer": optimizer}, place.device)
     job.about = _about(spec, num_classes, recipe, train)
     training = _Training(recipe, model, optimizer, base_rates(optimizer), data, speed, num_classes)
+    steps = data.order.steps_per_epoch * recipe.epochs
     every = data.order.steps_per_epoch * recipe.evaluate_every
     return Prepared(
         job,
         Cadence(
-            total_steps=data.order.steps_per_epoch * recipe.epochs,
+            total_steps=steps,
             log_every=run.log_every,
             evaluate_every=every,
             checkpoint_every=run.checkpoint_every or every,
             keep_last=run.keep_last,
             score="error" if average is None else "average_error",
         ),
-        batches=partial(_batches, data, recipe.epochs),
+        batches=lambda step: data.batches(step, steps),
         train_step=partial(train_step, training),
         evaluate=partial(evaluate, training),
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
@@ -188,29 +196,6 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
     )
 
 
-def _open(run: Run, train_images: int) -> tuple[Opened, Opened]:
-    train, val = _open_pair(run)
-    if 0 < train_images < len(train.samples):
-        some = held_out(train.samples, train_images)[1]
-        train = replace(train, samples=some, description=f"{train_images} of {train.description}")
-    return train, val
-
-
-def _open_pair(run: Run) -> tuple[Opened, Opened]:
-    if not run.val:
-        return open_train_and_val(run.data, labelled=True)
-    train = open_samples(run.data, split="train", labelled=True)
-    split = "val" if find_splits(run.val) else None
-    val = open_samples(run.val, split=split, labelled=True)
-    if train.classes and val.classes and train.classes != val.classes:
-        odd = sorted(set(train.classes) ^ set(val.classes)) or [train.classes[0]]
-        raise ValueError(
-            f"need the same classes to train and to validate, got {odd[0]!r} at another place or "
-            f"in one alone: {run.data} and {run.val}"
-        )
-    return train, val
-
-
 class _Training(NamedTuple):
     """What a step needs beside the job's state, and never changes."""
 
@@ -218,7 +203,7 @@ class _Training(NamedTuple):
     model: nn.Module
     optimizer: torch.optim.Optimizer
     rates: Mapping[int, float]
-    data: "_Data"
+    data: LabelledData
     speed: SpeedSettings
     num_classes: int
 
@@ -340,70 +325,6 @@ def _test(training: _Training, network: nn.Module, device: torch.device) -> dict
     images_seen, wrong_1, wrong_5, loss = dist.all_reduce_sum(sums).tolist()
     found = {"error": 100 * wrong_1 / images_seen, "test_loss": loss / images_seen}
     return found | ({"error_top5": 100 * wrong_5 / images_seen} if training.num_classes > 5 else {})
-
-
-class _Data(NamedTuple):
-    """The two data sets, ready to be read."""
-
-    order: Order
-    examples: Examples
-    test_examples: Examples
-    test_order: Order
-    test_pictures: Pictures
-    quarantine: Path
-    max_bad: float
-    workers: int
-
-    @staticmethod
-    def of(recipe: ClassifyRecipe, run: Run, place: Place, train: Opened, val: Opened) -> "_Data":
-        pictures = recipe.pictures
-        order = Order(len(train.samples), recipe.batch_size, recipe.seed)
-        order.part(0, rank=dist.rank(), world_size=dist.world_size())
-        batch = recipe.eval_batch_size * dist.world_size()
-        return _Data(
-            order,
-            Examples(
-                train.samples,
-                train_view(pictures),
-                seed=recipe.seed,
-                pca_std=pictures.pca_std,
-            ),
-            Examples(val.samples, evaluation_view(pictures), seed=recipe.seed),
-            Order(len(val.samples), batch, recipe.seed, shuffle=False, drop_last=False),
-            Pictures(pictures.size_px, pca_std=0.0, mean=pictures.mean, std=pictures.std),
-            run.out / f"quarantine{f'-{dist.rank()}' if dist.rank() else ''}.jsonl",
-            run.max_bad,
-            place.workers,
-        )
-
-    def train_loader(
-        self, start: int, stop: int, quarantine: Quarantine | None = None
-    ) -> Loader[Batch]:
-        return Loader(
-            self.examples,
-            self.order,
-            start_step=start,
-            stop_step=stop,
-            rank=dist.rank(),
-            world_size=dist.world_size(),
-            num_workers=self.workers,
-            quarantine=quarantine,
-        )
-
-    def test_loader(self) -> Loader[Batch]:
-        return Loader(
-            self.test_examples,
-            self.test_order,
-            rank=dist.rank(),
-            world_size=dist.world_size(),
-            num_workers=self.workers,
-        )
-
-
-def _batches(data: _Data, epochs: int, start: int) -> Iterator[Batch]:
-    seen = start * data.order.batch_size // dist.world_size()
-    bad = Quarantine(data.quarantine, budget=data.max_bad, start_step=start, num_seen=seen)
-    return iter(data.train_loader(start, data.order.steps_per_epoch * epochs, bad))
 
 
 def _networks(

@@ -1,0 +1,148 @@
+"""Labelled images for a training run: opened, and ready to be loaded from any step."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from eyespot import dist
+from eyespot.data.held_out import held_out
+from eyespot.data.loader import Batch, Examples, Loader
+from eyespot.data.open import Opened, find_splits, open_samples, open_train_and_val
+from eyespot.data.quarantine import Quarantine
+from eyespot.data.sampling import Order
+from eyespot.tasks.pictures import Pictures, evaluation_view, train_view
+from eyespot.tasks.run import Place, Run
+
+
+def open_labelled(run: Run, train_images: int) -> tuple[Opened, Opened]:
+    """Open what to train on and what to evaluate on; both have labels of the same classes.
+
+    Args:
+        run: Names the data.
+        train_images: Keep so many training images only, the same ones on every machine; 0 for all.
+
+    Raises:
+        ValueError: If the data cannot be used.
+    """
+    train, val = _open_pair(run)
+    if 0 < train_images < len(train.samples):
+        some = held_out(train.samples, train_images)[1]
+        train = replace(train, samples=some, description=f"{train_images} of {train.description}")
+    return train, val
+
+
+def _open_pair(run: Run) -> tuple[Opened, Opened]:
+    if not run.val:
+        return open_train_and_val(run.data, labelled=True)
+    train = open_samples(run.data, split="train", labelled=True)
+    split = "val" if find_splits(run.val) else None
+    val = open_samples(run.val, split=split, labelled=True)
+    if train.classes and val.classes and train.classes != val.classes:
+        odd = sorted(set(train.classes) ^ set(val.classes)) or [train.classes[0]]
+        raise ValueError(
+            f"need the same classes to train and to validate, got {odd[0]!r} at another place or "
+            f"in one alone: {run.data} and {run.val}"
+        )
+    return train, val
+
+
+class LabelledData(NamedTuple):
+    """The two data sets of a run, ready to be read.
+
+    Attributes:
+        order: Of the training images.
+        examples: The training images and what is made of them.
+        test_examples: The test images.
+        test_order: Each test image once.
+        test_pictures: How test images are normalised.
+        quarantine: Where damaged training images are listed.
+        max_bad: Largest share of them.
+        workers: Loader processes of this rank.
+    """
+
+    order: Order
+    examples: Examples
+    test_examples: Examples
+    test_order: Order
+    test_pictures: Pictures
+    quarantine: Path
+    max_bad: float
+    workers: int
+
+    @staticmethod
+    def of(
+        train: Opened,
+        val: Opened,
+        pictures: Pictures,
+        run: Run,
+        place: Place,
+        *,
+        batch_size: int,
+        eval_batch_size: int,
+        seed: int,
+    ) -> "LabelledData":
+        """Make both sets ready, for this rank.
+
+        Args:
+            train: The training images.
+            val: The test images.
+            pictures: What happens to an image.
+            run: Where damaged images are listed.
+            place: How many loader processes.
+            batch_size: Images of a step, all ranks together.
+            eval_batch_size: Images of a test batch, each rank.
+            seed: Of the order and all draws.
+
+        Raises:
+            ValueError: If there is not one whole batch, or the ranks cannot share it evenly.
+        """
+        order = Order(len(train.samples), batch_size, seed)
+        order.part(0, rank=dist.rank(), world_size=dist.world_size())
+        batch = eval_batch_size * dist.world_size()
+        return LabelledData(
+            order,
+            Examples(
+                train.samples,
+                train_view(pictures),
+                seed=seed,
+                pca_std=pictures.pca_std,
+            ),
+            Examples(val.samples, evaluation_view(pictures), seed=seed),
+            Order(len(val.samples), batch, seed, shuffle=False, drop_last=False),
+            Pictures(pictures.size_px, pca_std=0.0, mean=pictures.mean, std=pictures.std),
+            run.out / f"quarantine{f'-{dist.rank()}' if dist.rank() else ''}.jsonl",
+            run.max_bad,
+            place.workers,
+        )
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Return the training batches of steps start to stop, for the engine."""
+        seen = start * self.order.batch_size // dist.world_size()
+        bad = Quarantine(self.quarantine, budget=self.max_bad, start_step=start, num_seen=seen)
+        return iter(self.train_loader(start, stop, bad))
+
+    def train_loader(
+        self, start: int, stop: int, quarantine: Quarantine | None = None
+    ) -> Loader[Batch]:
+        """Return a loader of the training batches of steps start to stop."""
+        return Loader(
+            self.examples,
+            self.order,
+            start_step=start,
+            stop_step=stop,
+            rank=dist.rank(),
+            world_size=dist.world_size(),
+            num_workers=self.workers,
+            quarantine=quarantine,
+        )
+
+    def test_loader(self) -> Loader[Batch]:
+        """Return a loader of this rank's test images, each once."""
+        return Loader(
+            self.test_examples,
+            self.test_order,
+            rank=dist.rank(),
+            world_size=dist.world_size(),
+            num_workers=self.workers,
+        )
