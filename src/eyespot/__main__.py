@@ -1,5 +1,6 @@
-"""`python -m eyespot` is the `eyespot` command."""
+"""`python -m eyespot` is the `eyespot` command; torchrun starts its processes this way."""
 
 from eyespot.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,7 @@ def resnet50_1000ep() -> SelfSupRecipe:
     Norms and biases are neither decayed nor scaled. LARC stands for LARS: it adds the decay's
     length to the gradient's instead of adding the vectors.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train byol/resnet50_1000ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train byol/resnet50_1000ep --data DIR
     Expect:  linear top-1 74.3 % (published; not run here)
     Cost:    not published
     """

@@ -13,7 +13,7 @@ from eyespot.tasks.selfsup import SelfSupRecipe
 def resnet50_800ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 + 6x96 px, batch 4096, 800 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train deepcluster/resnet50_800ep ...
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train deepcluster/resnet50_800ep ...
     Expect:  linear top-1 75.2 % (published; not run here)
     Cost:    not published
     """
@@ -23,7 +23,7 @@ def resnet50_800ep() -> SelfSupRecipe:
 def resnet50_400ep() -> SelfSupRecipe:
     """ResNet-50, 2x160 + 4x96 px, batch 4096, 400 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train deepcluster/resnet50_400ep ...
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train deepcluster/resnet50_400ep ...
     Expect:  not verified
     Cost:    21 hours on 64 V100 (3 min 13 s an epoch; published)
     """
@@ -33,7 +33,7 @@ def resnet50_400ep() -> SelfSupRecipe:
 def resnet50_2x224_400ep() -> SelfSupRecipe:
     """ResNet-50 without small crops: 2x224 px, batch 4096, 400 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train deepcluster/resnet50_2x224_400ep
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train deepcluster/resnet50_2x224_400ep
     Expect:  not verified
     Cost:    not published
     """

@@ -13,7 +13,7 @@ from eyespot.tasks.selfsup import SelfSupRecipe
 def resnet50_200ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 px, batch 256, 65,536 keys, 200 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 -m eyespot.cli train moco/resnet50_200ep --data DIR ...
+    Run:     torchrun --nproc-per-node 8 -m eyespot train moco/resnet50_200ep --data DIR ...
     Expect:  linear top-1 66.4 % (VISSL's; not run here)
     Cost:    not published
     """

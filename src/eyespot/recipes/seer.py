@@ -61,7 +61,7 @@ def _seer(model: str, hidden: int, *, batch_size: int, warmup_steps: int) -> Sel
 def rg_8gf() -> SelfSupRecipe:
     """RegNetY-8GF; its SEER weights were never released.
 
-    Run:     torchrun ... -m eyespot.cli train seer/rg_8gf --data 's3://BUCKET/{000000..099999}.tar'
+    Run:     torchrun ... -m eyespot train seer/rg_8gf --data 's3://BUCKET/{000000..099999}.tar'
     Expect:  not published
     Cost:    not published; eyespot plan seer/rg_8gf --gpus 128 --gpu h100
     """
@@ -71,7 +71,7 @@ def rg_8gf() -> SelfSupRecipe:
 def rg_16gf() -> SelfSupRecipe:
     """RegNetY-16GF on 128 GPUs, 32 images each; twice the usual warmup.
 
-    Run:     torchrun ... -m eyespot.cli train seer/rg_16gf --data 's3://BUCKET/{000000..099999}.tar'
+    Run:     torchrun ... -m eyespot train seer/rg_16gf --data 's3://BUCKET/{000000..099999}.tar'
     Expect:  not published
     Cost:    not published
     """
@@ -81,7 +81,7 @@ def rg_16gf() -> SelfSupRecipe:
 def rg_32gf() -> SelfSupRecipe:
     """RegNetY-32GF, released after 244,000 steps.
 
-    Run:     torchrun ... -m eyespot.cli train seer/rg_32gf --data 's3://BUCKET/{000000..099999}.tar'
+    Run:     torchrun ... -m eyespot train seer/rg_32gf --data 's3://BUCKET/{000000..099999}.tar'
     Expect:  ImageNet-1k linear 74.03 %, fine-tuned at 384 px 83.4 % (published; not run here)
     Cost:    not published
     """
@@ -91,7 +91,7 @@ def rg_32gf() -> SelfSupRecipe:
 def rg_64gf() -> SelfSupRecipe:
     """RegNetY-64GF.
 
-    Run:     torchrun ... -m eyespot.cli train seer/rg_64gf --data 's3://BUCKET/{000000..099999}.tar'
+    Run:     torchrun ... -m eyespot train seer/rg_64gf --data 's3://BUCKET/{000000..099999}.tar'
     Expect:  ImageNet-1k linear 75.25 %, fine-tuned at 384 px 84.0 % (published; not run here)
     Cost:    not published
     """
@@ -101,7 +101,7 @@ def rg_64gf() -> SelfSupRecipe:
 def rg_128gf() -> SelfSupRecipe:
     """RegNetY-128GF on 128 GPUs, 32 images each; the rate stays at its peak.
 
-    Run:     torchrun ... -m eyespot.cli train seer/rg_128gf --data 's3://BUCKET/{000000..099999}.tar'
+    Run:     torchrun ... -m eyespot train seer/rg_128gf --data 's3://BUCKET/{000000..099999}.tar'
     Expect:  ImageNet-1k linear 75.96 %, fine-tuned at 384 px 84.5 % (published; not run here)
     Cost:    not published
     """
@@ -112,7 +112,7 @@ def rg_128gf() -> SelfSupRecipe:
 def rg_256gf() -> SelfSupRecipe:
     """RegNetY-256GF, 1.3 billion parameters, on 512 GPUs, 16 images each.
 
-    Run:     torchrun ... -m eyespot.cli train seer/rg_256gf --data 's3://BUCKET/{000000..099999}.tar'
+    Run:     torchrun ... -m eyespot train seer/rg_256gf --data 's3://BUCKET/{000000..099999}.tar'
              --parallel fsdp
     Expect:  ImageNet-1k linear 77.51 %, fine-tuned at 384 px 85.2 % (published; not run here)
     Cost:    8 days on 512 V100 of 32 GB (published)
@@ -123,7 +123,7 @@ def rg_256gf() -> SelfSupRecipe:
 def rg_10b() -> SelfSupRecipe:
     """RegNetY of 10 billion parameters on 496 GPUs, 16 images each; one padded pass a step.
 
-    Run:     torchrun ... -m eyespot.cli train seer/rg_10b --data 's3://BUCKET/{000000..099999}.tar'
+    Run:     torchrun ... -m eyespot train seer/rg_10b --data 's3://BUCKET/{000000..099999}.tar'
              --parallel fsdp
     Expect:  ImageNet-1k linear 79.8 %, fine-tuned at 384 px 85.8 % (published; not run here)
     Cost:    not published; 496 A100 of 40 GB

@@ -30,7 +30,7 @@ def _vissl(epochs: int) -> SelfSupRecipe:
 def resnet50_100ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 px, batch 4096, 100 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_100ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train simclr/resnet50_100ep --data DIR
     Expect:  linear top-1 64.4 % (VISSL's; not run here)
     Cost:    not published
     """
@@ -40,7 +40,7 @@ def resnet50_100ep() -> SelfSupRecipe:
 def resnet50_200ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 px, batch 4096, 200 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_200ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train simclr/resnet50_200ep --data DIR
     Expect:  linear top-1 66.61 % (VISSL's; not run here)
     Cost:    not published
     """
@@ -50,7 +50,7 @@ def resnet50_200ep() -> SelfSupRecipe:
 def resnet50_400ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 px, batch 4096, 400 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_400ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train simclr/resnet50_400ep --data DIR
     Expect:  linear top-1 67.71 % (VISSL's; not run here)
     Cost:    not published
     """
@@ -60,7 +60,7 @@ def resnet50_400ep() -> SelfSupRecipe:
 def resnet50_800ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 px, batch 4096, 800 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_800ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train simclr/resnet50_800ep --data DIR
     Expect:  linear top-1 69.68 % (VISSL's; not run here)
     Cost:    not published
     """
@@ -70,7 +70,7 @@ def resnet50_800ep() -> SelfSupRecipe:
 def resnet50_1000ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 px, batch 4096, 1000 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train simclr/resnet50_1000ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train simclr/resnet50_1000ep --data DIR
     Expect:  linear top-1 68.8 % (VISSL's; not run here)
     Cost:    not published
     """
@@ -81,8 +81,8 @@ def fashion_mnist() -> SelfSupRecipe:
     """SwAV's small recipe on Fashion-MNIST, with SimCLR's loss: all else is equal.
 
     Run:     eyespot train simclr/fashion_mnist --data /usr/share/datasets/fashion-mnist --out DIR
-    Expect:  see docs/results/swav.md
-    Cost:    see docs/results/swav.md
+    Expect:  not measured yet (python -m benchmarks.swav_runs)
+    Cost:    not measured yet
     """
     return replace(FASHION, method=SimCLR(hidden_dims=(256,), out_dim=64, head_norm=True))
 
@@ -91,8 +91,8 @@ def scenes() -> SelfSupRecipe:
     """SwAV's small recipe on rendered scenes, with SimCLR's loss: all else is equal.
 
     Run:     eyespot train simclr/scenes --data scenes --out DIR
-    Expect:  see docs/results/swav.md
-    Cost:    see docs/results/swav.md
+    Expect:  not measured yet (python -m benchmarks.swav_runs)
+    Cost:    not measured yet
     """
     return replace(SCENES, method=SimCLR(hidden_dims=(256,), out_dim=64, head_norm=True))
 

@@ -53,7 +53,7 @@ def _larc(lr: float) -> OptimizerSettings:
 def resnet50_100ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 + 6x96 px, batch 4096, 100 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train swav/resnet50_100ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/resnet50_100ep --data DIR
     Expect:  linear top-1 72.1 % (published; not run here)
     Cost:    6 hours on 64 V100 (published)
     """
@@ -63,7 +63,7 @@ def resnet50_100ep() -> SelfSupRecipe:
 def resnet50_200ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 + 6x96 px, batch 4096, 200 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train swav/resnet50_200ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/resnet50_200ep --data DIR
     Expect:  linear top-1 73.9 % (published; not run here)
     Cost:    12 hours on 64 V100 (published)
     """
@@ -73,7 +73,7 @@ def resnet50_200ep() -> SelfSupRecipe:
 def resnet50_400ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 + 6x96 px, batch 4096, 400 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train swav/resnet50_400ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/resnet50_400ep --data DIR
     Expect:  linear top-1 74.6 % (published; not run here)
     Cost:    25 hours on 64 V100 (published)
     """
@@ -83,7 +83,7 @@ def resnet50_400ep() -> SelfSupRecipe:
 def resnet50_800ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 + 6x96 px, batch 4096, 800 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train swav/resnet50_800ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/resnet50_800ep --data DIR
     Expect:  linear top-1 75.3 % (published; not run here)
     Cost:    50 hours on 64 V100 (published)
     """
@@ -93,7 +93,7 @@ def resnet50_800ep() -> SelfSupRecipe:
 def resnet50_2x224_400ep() -> SelfSupRecipe:
     """ResNet-50 without small crops: 2x224 px, batch 4096, 400 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train swav/resnet50_2x224_400ep ...
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/resnet50_2x224_400ep ...
     Expect:  linear top-1 70.1 % (published; not run here)
     Cost:    not published
     """
@@ -103,7 +103,7 @@ def resnet50_2x224_400ep() -> SelfSupRecipe:
 def resnet50_bs256_200ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 + 6x96 px, batch 256 with a queue, 200 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 4 -m eyespot.cli train swav/resnet50_bs256_200ep --data DIR
+    Run:     torchrun --nproc-per-node 4 -m eyespot train swav/resnet50_bs256_200ep --data DIR
     Expect:  linear top-1 72.7 % (published; not run here)
     Cost:    7.2 days on 4 V100 (52 minutes an epoch; published)
     """
@@ -113,7 +113,7 @@ def resnet50_bs256_200ep() -> SelfSupRecipe:
 def resnet50_bs256_400ep() -> SelfSupRecipe:
     """ResNet-50, 2x224 + 6x96 px, batch 256 with a queue, 400 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 4 -m eyespot.cli train swav/resnet50_bs256_400ep --data DIR
+    Run:     torchrun --nproc-per-node 4 -m eyespot train swav/resnet50_bs256_400ep --data DIR
     Expect:  linear top-1 74.3 % (published; not run here)
     Cost:    14.5 days on 4 V100 (52 minutes an epoch; published)
     """
@@ -123,7 +123,7 @@ def resnet50_bs256_400ep() -> SelfSupRecipe:
 def resnet50w2_400ep() -> SelfSupRecipe:
     """ResNet-50 twice as wide, 2x224 + 4x96 px, batch 4096, 400 epochs of ImageNet-1k.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train swav/resnet50w2_400ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/resnet50w2_400ep --data DIR
     Expect:  linear top-1 77.3 % (published, on 128 GPUs; not run here)
     Cost:    not published
     """
@@ -138,7 +138,7 @@ def resnet50w2_400ep() -> SelfSupRecipe:
 def resnet50w4_400ep() -> SelfSupRecipe:
     """ResNet-50 four times as wide, 2x224 + 4x96 px, batch 2560 with a queue, 400 epochs.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train swav/resnet50w4_400ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/resnet50w4_400ep --data DIR
     Expect:  linear top-1 77.9 % (published, on 64 GPUs; not run here)
     Cost:    not published
     """
@@ -156,7 +156,7 @@ def resnet50w5_400ep() -> SelfSupRecipe:
 
     The head is the one of VISSL's model, without batch norm; SwAV's repository has no script.
 
-    Run:     torchrun --nproc-per-node 8 ... -m eyespot.cli train swav/resnet50w5_400ep --data DIR
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/resnet50w5_400ep --data DIR
     Expect:  linear top-1 78.5 % (published, on 128 GPUs; not run here)
     Cost:    not published
     """
@@ -176,8 +176,8 @@ def fashion_mnist() -> SelfSupRecipe:
     moves so fast is stale at once.
 
     Run:     eyespot train swav/fashion_mnist --data /usr/share/datasets/fashion-mnist --out DIR
-    Expect:  see docs/results/swav.md
-    Cost:    see docs/results/swav.md
+    Expect:  not measured yet (python -m benchmarks.swav_runs)
+    Cost:    not measured yet
     """
     return replace(
         FASHION,
@@ -191,8 +191,8 @@ def scenes() -> SelfSupRecipe:
     """A small RegNet on rendered scenes: 2x64 + 2x32 px.
 
     Run:     eyespot train swav/scenes --data scenes --out DIR
-    Expect:  see docs/results/swav.md
-    Cost:    see docs/results/swav.md
+    Expect:  not measured yet (python -m benchmarks.swav_runs)
+    Cost:    not measured yet
     """
     return replace(
         SCENES,
