@@ -134,13 +134,13 @@ OVERFIT = ("RegNetY-200MF", "RegNetZ-500MF", "EfficientNet-B0", "ViT-P-1.0GF", "
 def test_64_real_images_are_learnt_by_heart(model, tmp_path, same_twice):
     recipe = ClassifyRecipe(
         model=model,
-        epochs=40,
+        epochs=60,
         batch_size=32,
         optimizer=OptimizerSettings("adamw", lr=1e-3 if "ViT" in model else 2e-3, weight_decay=0.0),
         schedule=Schedule(warmup_epochs=4, per="step"),
         pictures=Pictures(size_px=32, test_resize_px=32, view="middle", **GREY),
         precise_bn=64,
-        evaluate_every=40,
+        evaluate_every=60,
         precision="float32",
     )
     outcome = running.train(recipe, Run(str(same_twice), tmp_path / "run", workers=0))
