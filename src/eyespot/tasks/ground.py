@@ -355,7 +355,9 @@ def _optimizer(recipe: GroundRecipe, modules: Mapping[str, nn.Module]) -> torch.
     if _WORDS in modules:
         groups[_WORDS] = list(modules[_WORDS].parameters())
     made = [{"name": name, "params": params} for name, params in groups.items() if params]
-    return torch.optim.AdamW(made, lr=recipe.rates.lr, weight_decay=recipe.rates.weight_decay)
+    return torch.optim.AdamW(
+        made, lr=recipe.rates.lr, weight_decay=recipe.rates.weight_decay, fused=True
+    )
 
 
 def _freeze_(network: nn.Module, starts: tuple[str, ...]) -> None:

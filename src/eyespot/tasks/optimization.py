@@ -99,9 +99,9 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, batch_size: in
     match settings.name:
         case "sgd":
             nesterov = settings.nesterov and settings.momentum > 0
-            return SGD(groups, lr, momentum=settings.momentum, nesterov=nesterov)
+            return SGD(groups, lr, momentum=settings.momentum, nesterov=nesterov, fused=True)
         case "adamw":
-            return AdamW(groups, lr, betas=settings.betas)
+            return AdamW(groups, lr, betas=settings.betas, fused=True)
         case "larc":
             return LARC(groups, lr, momentum=settings.momentum)
 
