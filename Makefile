@@ -26,7 +26,7 @@ BENCH := PYTHONPATH=src:benchmarks:. $(BENCH_VENV)/bin/python
 $(BENCH_VENV)/.installed:
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install -q --upgrade pip
-	$(BENCH_VENV)/bin/python -m pip install -q torch torchvision timm transformers
+	$(BENCH_VENV)/bin/python -m pip install -q torch torchvision timm transformers faster-coco-eval
 	$(BENCH_VENV)/bin/python -m pip install -q -e '.[dev]'
 	touch $@
 
@@ -39,6 +39,8 @@ bench: $(BENCH_VENV)/.installed  ## every benchmark against its peers, into benc
 	$(BENCH) benchmarks/scenes.py
 	$(BENCH) benchmarks/engine.py
 	$(BENCH) benchmarks/grounding_scenes.py
+	$(BENCH) benchmarks/grounding.py
+	$(BENCH) benchmarks/coco_ap.py
 	$(BENCH) benchmarks/common.py
 
 test-peers: $(BENCH_VENV)/.installed  ## outputs equal to timm's and torchvision's

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import torch
 from common import Contestants, Record, rates, take_turns
-from plain_mdetr import PlainMdetr, plain_loss
+from plain_mdetr import PlainMdetr, match, plain_loss
 from torch import Tensor, nn
 
 from eyespot.design.by_name import to_spec
 from eyespot.losses.grounding import GroundingTargets, grounding_losses, weighted_total
 from eyespot.models.grounder import GrounderSpec, build_grounder
 from eyespot.models.mdetr import ImageFeatures, ModulatedDetector
+from eyespot.ops.matching import match_queries
 
 TOKENS, TEXTS, BOXES = 24, 8, 6
 
@@ -131,6 +132,22 @@ def one_text(ours: ModulatedDetector, theirs: PlainMdetr, inputs: Inputs) -> Con
     return {"eyespot": our_call, "transformers' parts": their_call}
 
 
+def matching(batch: int, device: str) -> Contestants:
+    """Matching alone: all decoder layers of a batch."""
+    inputs = draw(batch, 32, device)
+    noise = torch.Generator().manual_seed(2)
+    logits = torch.randn(6, batch, 100, 256, generator=noise).to(device)
+    boxes = (0.2 + 0.4 * torch.rand(6, batch, 100, 4, generator=noise)).to(device)
+    every, maps = torch.cat(inputs.boxes), torch.cat(inputs.maps)
+    counts = [len(of_image) for of_image in inputs.boxes]
+    return {
+        "eyespot": lambda: match_queries(logits, boxes, every, maps, counts),
+        "transformers' parts": lambda: [
+            match(*layer, inputs.boxes, inputs.maps) for layer in zip(logits, boxes, strict=True)
+        ],
+    }
+
+
 def _repeated(image: ImageFeatures, times: int) -> ImageFeatures:
     maps = [m.expand(times, -1, -1, -1) for m in image.maps]
     return ImageFeatures(
@@ -142,7 +159,7 @@ def _repeated(image: ImageFeatures, times: int) -> ImageFeatures:
 
 
 def main() -> None:
-    """Run the three cases."""
+    """Run all cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--batch", type=int, default=2)
@@ -171,6 +188,7 @@ def main() -> None:
     ours.eval(), theirs.eval()
     calls = one_picture(ours, theirs, inputs)
     _time(record, args, f"one picture, {TEXTS} texts", calls, TEXTS, turns)
+    _time(record, args, "matching, batch 16", matching(16, args.device), 16, turns)
     calls = one_text(ours, theirs, inputs)
     _time(record, args, f"{TEXTS} pictures, one text", calls, TEXTS, turns)
 

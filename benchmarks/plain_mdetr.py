@@ -109,7 +109,7 @@ def plain_loss(output: Output, boxes: Sequence[Tensor], maps: Sequence[Tensor]) 
     total = output.logits.new_zeros(())
     for layer in range(len(output.logits)):
         logits, found = output.logits[layer], output.boxes[layer]
-        pairs = _match(logits, found, boxes, maps)
+        pairs = match(logits, found, boxes, maps)
         total = total + _tokens(logits, pairs, maps) / count
         total = total + _boxes(found, pairs, boxes) / count
         total = total + _align(output, layer, pairs, maps) / count
@@ -120,7 +120,7 @@ Pairs = list[tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
-def _match(logits: Tensor, found: Tensor, boxes: Sequence[Tensor], maps: Sequence[Tensor]) -> Pairs:
+def match(logits: Tensor, found: Tensor, boxes: Sequence[Tensor], maps: Sequence[Tensor]) -> Pairs:
     """The Hungarian matcher of one layer."""
     probs, flat = logits.flatten(0, 1).softmax(-1), found.flatten(0, 1)
     every, wanted = torch.cat(list(boxes)), torch.cat(list(maps))
