@@ -79,6 +79,7 @@ def data_of(*groups, **sweep):
         ],
         "groups": list(groups) or [group_of()],
         "optimizability": [],
+        "schedules": [],
     }
 
 
@@ -135,6 +136,9 @@ def check(page):
 def test_a_page_is_whole_and_alone():
     data = data_of()
     data["optimizability"] = [VERDICT]
+    data["schedules"] = [
+        {"model": "ViT", "optimizer": "sgd", "epochs": 50, "error": 33.0, "error_sd": 0.5}
+    ]
     checker = check(sweep_page(data, "1.2.3"))
     text = " ".join(checker.text)
     for words in (
@@ -147,6 +151,7 @@ def test_a_page_is_whole_and_alone():
         "Made by eyespot 1.2.3.",
         "2 of 3",
         "60%",
+        "33.0 ± 0.5",
     ):
         assert words in text
     assert checker.seen.count("svg") == 1 + 2 + 1 + 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eyespot.design.samplers import FloatRange, Value
-from eyespot.design.space import Space
+from eyespot.design.space import ListedPoints, Space
 from eyespot.sweep.best_range import best_range
 from eyespot.sweep.folder import Sweep, Target, prepare
 from eyespot.sweep.records import Record, append_record
@@ -159,3 +159,23 @@ def test_nothing_done_is_refused(tmp_path):
     with pytest.raises(ValueError, match="need the folder of at least one sweep"):
         summarize([])
     assert [row.status for row in read_rows(tmp_path)[0]] == ["missing", "missing"]
+
+
+def test_schedules_are_means_over_seeds(tmp_path):
+    values = [
+        (3, 1, "length", 20.0),
+        (3, 2, "length", 22.0),
+        (6, 1, "length", 10.0),
+        (3, 1, "lr_wd", 90.0),
+    ]
+    names = ("epochs", "seed", "experiment", "value")
+    same = {"model": "RegNetY-10MF", "optimizer": "sgd"}
+    rows = [{**same, **dict(zip(names, row, strict=True))} for row in values]
+    space = Space("s", "an example", network=ListedPoints(tuple(rows)))
+    for point in prepare(tmp_path, Sweep(space, 1, len(rows), Target("callable", "m:f"))):
+        metrics = {"error": point.parameters["value"]}
+        append_record(tmp_path / "results.jsonl", Record(point.index, "done", metrics))
+    three, six = summarize([tmp_path])["schedules"]
+    assert (three["epochs"], three["error"], three["error_sd"]) == (3, 21.0, math.sqrt(2))
+    assert (six["epochs"], six["error"]) == (6, 10.0)
+    assert math.isnan(six["error_sd"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,12 +50,26 @@ def report(
     for group in data["groups"]:
         edf = group["edf"]
         print(f"  {group['name']}: least {metric} {edf['least']:.4g}, mean {edf['mean']:.4g}")
+    for line in verdict_lines(data):
+        print(line)
     for sweep in data["sweeps"]:
         for note in sweep["notes"]:
             print(note)
     if figures is not None:
         print(f"written: {len(save_figures(data, figures))} figures in {figures}")
     print(f"written: {path}")
+
+
+def verdict_lines(data: dict[str, Any]) -> list[str]:
+    """Return what a summary says of optimizability; nothing if it was not measured."""
+    from eyespot.report.verdicts import VERDICTS_SAY, as_text, schedule_table, verdict_table
+
+    table = verdict_table(data["optimizability"])
+    if not table.rows:
+        return []
+    lines = ["", as_text(table), *textwrap.wrap(VERDICTS_SAY, 100), ""]
+    schedules = data["schedules"]
+    return [*lines, as_text(schedule_table(schedules)), ""] if schedules else lines
 
 
 def _ranges(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from eyespot.cli.report import verdict_lines
 from eyespot.design.complexity import complexity
 from eyespot.design.optimizability import optimizability
 from eyespot.design.samplers import Value
@@ -99,6 +100,8 @@ def sweep(
         print(json.dumps({"out": str(out), "seconds": seconds, **states}))
         return
     print(f"{states['done']} done, {states['failed']} failed in {seconds:.1f} s")
+    if isinstance(plan.space.network, ListedPoints):
+        _print_verdicts(out)
     print(f"next: eyespot report {out}")
 
 
@@ -234,6 +237,17 @@ def _follow(records: Generator[Record, None, None], as_json: bool) -> Counter[st
         )
         print(f"{record.point:06d}  {record.status:6} {record.seconds:8.1f} s  {says}", flush=True)
     return states
+
+
+def _print_verdicts(out: Path) -> None:
+    from eyespot.sweep.summary import summarize
+
+    try:
+        lines = verdict_lines(summarize([out]))
+    except ValueError as error:  # no run was done
+        lines = [f"no verdict: {error}"]
+    for line in lines:
+        print(line)
 
 
 def _last(value: object) -> str:

@@ -21,6 +21,7 @@ from eyespot.report.sweep_plots import (
     networks_figure,
     scatter_figure,
 )
+from eyespot.report.verdicts import VERDICTS_SAY, schedule_table, verdict_table
 
 _BEST = 16
 _PANELS = 18
@@ -53,14 +54,15 @@ def sweep_page(data: Mapping[str, Any], version: str) -> str:
         data: `metric`; `match`; `sweeps` with `name`, `about`, `folder`, `seed`, `count`, `run`,
             `done`, `failed`, `missing`, `failures`, `notes`; `groups` with `name`, `runs` (best
             first: `index`, `error`, `metrics`, `labels`, `curves`, `stages`), `edf`, `estimates`,
-            `outcomes`; and `optimizability`, one mapping a model.
+            `outcomes`; `optimizability`, one mapping a model; and `schedules`, one a model,
+            optimizer and length.
         version: Of this package, for the last line.
     """
     sweeps, groups, metric = data["sweeps"], data["groups"], data["metric"]
     drawings = list(draw(data))
     title = ", ".join(sweep["name"] for sweep in sweeps)
     body = [*_head(sweeps, groups, metric), *_edf_section(drawings, metric)]
-    body += _optimizability_section(data["optimizability"])
+    body += _optimizability_section(data["optimizability"], data["schedules"])
     body += _scatter_section(drawings, groups, metric)
     body += _figures_section(
         drawings, "curves", "Learning curves",
@@ -245,38 +247,17 @@ def _figures_section(drawings: Sequence[Drawing], section: str, title: str, text
     return [html.heading(title), html.paragraph(text), together]
 
 
-def _optimizability_section(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
-    measured = [verdict for verdict in verdicts if verdict["measured"]]
-    if not measured:
+def _optimizability_section(
+    verdicts: Sequence[Mapping[str, Any]], schedules: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    table = verdict_table(verdicts)
+    if not table.rows:
         return []
-    columns = ["model", "length", "optimizer", "lr and wd", "within 4 points", "score", "measured"]
-    rows = [
-        [
-            verdict["model"],
-            *(_spread(verdict, name, "{:.1f}") for name in ("length", "optimizer", "lr_wd")),
-            _spread(verdict, "within", "{:.0%}"),
-            _spread(verdict, "score", "{:.2f}"),
-            f"{verdict['measured']} of 3",
-        ]
-        for verdict in measured
-    ]
-    return [
-        html.heading("How easy to optimize"),
-        html.paragraph(
-            "Points of error lost, less is easier: by the shortest schedule instead of the "
-            "longest, by SGD instead of AdamW, by a random learning rate and weight decay instead "
-            "of the best (at most 10 a run). The score is the mean of those measured."
-        ),
-        html.table(columns, rows),
-    ]
-
-
-def _spread(verdict: Mapping[str, Any], name: str, form: str) -> str:
-    """A number and its standard deviation over seeds, where there are several."""
-    if math.isnan(verdict[name]):
-        return "–"
-    text, sd = form.format(verdict[name]), verdict.get(f"{name}_sd", math.nan)
-    return text if math.isnan(sd) else f"{text} ± {form.format(sd)}"
+    parts = [html.heading("How easy to optimize"), html.paragraph(VERDICTS_SAY), html.table(*table)]
+    if schedules:
+        parts.append(html.paragraph("Error after each schedule, mean over seeds."))
+        parts.append(html.table(*schedule_table(schedules)))
+    return parts
 
 
 def _tables(

@@ -48,7 +48,8 @@ def summarize(
         `metric`; `match`; `sweeps`, one dict each with counts, failures and notes; `groups`, one
         dict each with `name`, `runs`, `edf`, `estimates` and `outcomes` (the numbers that runs
         measured); `optimizability`, one dict a model, each number with `_sd`, its standard
-        deviation over seeds.
+        deviation over seeds; `schedules`, one dict a model, optimizer and number of `epochs`, of
+        the runs that judge schedules.
 
     Raises:
         ValueError: If a folder holds no sweep, no run has the metric, or none has the number of
@@ -78,6 +79,7 @@ def summarize(
             for (title, rows), weight in zip(members.items(), weights, strict=True)
         ],
         "optimizability": _verdicts(_trials(every)),
+        "schedules": _schedules(_trials(every)),
     }
 
 
@@ -224,6 +226,24 @@ def _verdicts(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             data[f"{name}_sd"] = statistics.stdev(values) if many else math.nan
         found.append(data)
     return found
+
+
+def _schedules(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """The error after each schedule: the mean and standard deviation between seeds."""
+    groups: dict[tuple[str, str, int], list[float]] = {}
+    for trial in trials:
+        if trial.experiment == "length":
+            groups.setdefault((trial.model, trial.optimizer, trial.epochs), []).append(trial.error)
+    return [
+        {
+            "model": model,
+            "optimizer": optimizer,
+            "epochs": epochs,
+            "error": statistics.mean(errors),
+            "error_sd": statistics.stdev(errors) if len(errors) > 1 else math.nan,
+        }
+        for (model, optimizer, epochs), errors in sorted(groups.items())
+    ]
 
 
 def _trials(rows: Sequence[Row]) -> list[Trial]:
