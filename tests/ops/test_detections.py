@@ -91,3 +91,24 @@ def test_phrase_tokens_leave_out_no_object():
     logits = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 9.0]])
     rows = detections.phrase_tokens(logits)
     assert rows.tolist() == [[True, True, True, False], [False] * 4]
+
+
+def test_aligned_tokens_share_the_probability_of_an_object():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 2, 6, generator=generator, dtype=torch.float64)
+    queries, tokens = (
+        torch.nn.functional.normalize(torch.randn(1, n, 3, generator=generator).double(), dim=-1)
+        for n in (2, 4)
+    )
+    padding = torch.tensor([[False, False, False, True]])
+    found = detections.alignment_logits(logits, queries, tokens, padding).softmax(dim=-1)
+    none = logits.softmax(dim=-1)[..., -1]
+    likeness = torch.einsum("bqe,bke->bqk", queries, tokens)[..., :3] / 0.07
+    expected = torch.zeros(1, 2, 6, dtype=torch.float64)
+    expected[..., :3] = (1 - none).unsqueeze(-1) * likeness.exp() / likeness.exp().sum(-1, True)
+    expected[..., 5] = none
+    assert_close(found, expected)
+    longer = torch.cat([tokens, tokens], dim=1)  # a longest caption beyond the class columns
+    more = torch.cat([padding, torch.ones_like(padding)], dim=1)
+    same = detections.alignment_logits(logits, queries, longer, more).softmax(dim=-1)
+    assert_close(same, expected)

@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from eyespot.data.grounding import FixedView, GroundingExamples, normalize_padded
+from eyespot.data.loader import Loader
+from eyespot.data.sampling import Order
+from eyespot.data.scene_captions import SceneCaptions
 from eyespot.data.scenes import write_grounding
+from eyespot.data.token_targets import token_targets
 from eyespot.errors import RecipeError
+from eyespot.models.grounder import build_grounder
 from eyespot.predict.grounder import Grounder
 from eyespot.recipes import ground
 from eyespot.tasks.ground import GroundRecipe
-from eyespot.tasks.ground_evaluation import evaluated_phrases
+from eyespot.tasks.ground_evaluation import evaluated_phrases, predict_boxes
+from eyespot.tasks.ground_network import network_spec, network_tokenizer
 from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 from eyespot.tasks.run import Run, evaluate, prepare, train
 from eyespot.weights.files import read_file
@@ -94,10 +101,7 @@ def test_annotation_files_are_trained_on(tmp_path):
         data=str(tmp_path / "train" / "captions.json"),
         val=str(tmp_path / "val" / "referring.json"),
     )
-    recipe = smoke(
-        network=replace(ground.smoke().network, with_is_final=False),
-        words=replace(ground.smoke().words, steps=1),
-    )
+    recipe = smoke(words=replace(ground.smoke().words, steps=1))
     outcome = train(recipe, files)
     assert 0 <= outcome.metrics["eyespot_scenes_P@1"] <= 1
     assert evaluate(recipe, files) == pytest.approx(outcome.metrics)
@@ -141,6 +145,67 @@ def test_weights_of_one_run_begin_another(tmp_path):
     other = smoke(start_from=str(weights), network=replace(ground.smoke().network, dim=64))
     with pytest.raises(ValueError, match="need weights that fit the recipe's network"):
         prepare(other, run(tmp_path / "c"), _place())
+
+
+def test_expressions_teach_what_is_final_beside_captions_that_do_not_say(tmp_path):
+    recipe = smoke(scenes=replace(ground.smoke().scenes, referring_share=0.5))
+    outcome = train(recipe, run(tmp_path / "a", log_every=1))
+    rows = [row["loss_isfinal"] for row in lines(tmp_path / "a") if "loss" in row]
+    assert len(rows) == 12
+    assert all(0 < loss < 2 for loss in rows[4:])
+    assert "eyespot_scenes_P@1" in outcome.metrics
+
+
+def test_expressions_are_ranked_by_what_is_final_and_other_boxes_are_not():
+    network = replace(ground.smoke().network, with_proposals=False)
+    tokenizer = network_tokenizer(network)
+    spec = network_spec(network, tokenizer)
+    torch.manual_seed(0)
+    model = build_grounder(spec)
+    with torch.no_grad():
+        model.isfinal_embed.weight.mul_(10)
+    scenes = replace(ground.smoke().scenes, referring_share=1.0)
+    examples = GroundingExamples(SceneCaptions(scenes, "val"), FixedView(96), seed=0)
+    loader = Loader(examples, Order(8, 8, 0, shuffle=False))
+    found = predict_boxes(model, spec, tokenizer, loader, torch.device("cpu"))
+    (batch,) = loader
+    targets = token_targets(batch.captions, batch.spans, tokenizer, spec.num_classes)
+    with torch.no_grad():
+        output = model.eval()(
+            normalize_padded(batch.images, batch.pad_mask),
+            batch.pad_mask,
+            targets.tokens.ids,
+            targets.tokens.pad_mask,
+        )
+    objects = 1 - output.logits[-1].softmax(-1)[..., -1]
+    finals = objects * output.is_final_logits[-1].sigmoid()
+    assert found.referred.keys() == set(range(8))
+    for i in range(8):
+        assert found.found[i].scores == pytest.approx(objects[i].numpy(), abs=1e-6)
+        assert found.referred[i].scores == pytest.approx(finals[i].numpy(), abs=1e-6)
+    assert (objects.argmax(1) != finals.argmax(1)).any()
+
+
+@pytest.mark.parametrize("name", ["scenes_small_no_alignment", "scenes_small_no_soft_token"])
+def test_each_loss_alone_learns_and_names(name, tmp_path):
+    ablated, small = ground.RECIPES[name](), ground.smoke()
+    recipe = replace(
+        small,
+        network=replace(small.network, alignment_dim=ablated.network.alignment_dim),
+        weights=ablated.weights,
+    )
+    outcome = train(recipe, run(tmp_path / "a", log_every=1))
+    assert 0 <= outcome.metrics["R@1"] <= 1
+    rows = [row for row in lines(tmp_path / "a") if "loss" in row]
+    assert ("loss_contrastive_align" in rows[-1]) == (name == "scenes_small_no_soft_token")
+    grounder = Grounder.from_pretrained(tmp_path / "a" / "weights.safetensors")
+    by = "alignment" if name == "scenes_small_no_soft_token" else "soft_tokens"
+    assert grounder.spec.names_by == by
+    found = grounder(torch.zeros(96, 96, 3, dtype=torch.uint8).numpy(), "a red cup", min_score=0.0)
+    assert len(found.phrases[0].scores) > 0
+    neither = replace(recipe, weights=replace(ablated.weights, soft_token=0, contrastive_align=0))
+    with pytest.raises(RecipeError, match="to learn which phrase a box is, got neither"):
+        train(neither, run(tmp_path / "b"))
 
 
 def _place():

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from eyespot.ops.boxes import cxcywh_to_xyxy_px
-from eyespot.ops.matching import at_least_float32
+from eyespot.ops.matching import at_least_float32, named_or_not
 
 
 class DetectedBoxes(NamedTuple):
@@ -75,6 +75,37 @@ def rank_boxes_by_phrase(
         order = of_phrase.amax(dim=-1).argsort(dim=-1, descending=True, stable=True)
         ranked.append(boxes[image][order])  # [phrases, Q, 4]
     return ranked
+
+
+def alignment_logits(
+    logits: Float[Tensor, "b q t"],
+    query_embeddings: Float[Tensor, "b q e"],
+    token_embeddings: Float[Tensor, "b k e"],
+    text_pad_mask: Bool[Tensor, "b k"],
+    *,
+    temperature: float = 0.07,
+) -> Float[Tensor, "b q t"]:
+    """Class scores whose tokens come from the contrastive alignment instead of the class head.
+
+    For networks trained without the soft-token loss: the softmax of a row is P(object) times the
+    softmax over the caption's tokens of the likeness of query and token (MDETR, equation 2), and
+    P(no object) is the class head's.
+
+    Args:
+        logits: Class scores; only "no object" against all others is read.
+        query_embeddings: Unit-norm vectors of the queries.
+        token_embeddings: Unit-norm vectors of the caption's tokens.
+        text_pad_mask: True on padding, which names nothing.
+        temperature: Of the alignment loss (paper: 0.07).
+    """
+    logits = at_least_float32(logits)
+    likeness = query_embeddings.to(logits) @ token_embeddings.to(logits).transpose(1, 2)
+    likeness = (likeness / temperature).masked_fill(text_pad_mask.unsqueeze(1), -torch.inf)
+    of_object, none = named_or_not(logits).log_softmax(dim=-1).unbind(dim=-1)  # [B, Q] each
+    named = likeness.log_softmax(dim=-1) + of_object.unsqueeze(-1)  # [B, Q, K]
+    columns = logits.shape[-1] - 1
+    named = F.pad(named[..., :columns], (0, max(0, columns - named.shape[-1])), value=-torch.inf)
+    return torch.cat([named, none.unsqueeze(-1)], dim=-1)
 
 
 def phrase_tokens(logits: Float[Tensor, "q t"], *, least_prob: float = 0.1) -> Bool[Tensor, "q t"]:

@@ -6,8 +6,9 @@ Shapes: B images, T token columns, L decoder layers, "total" boxes of all images
 
 import copy
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -116,6 +117,8 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
     _check(recipe)
     tokenizer = network_tokenizer(recipe.network)
     spec = network_spec(recipe.network, tokenizer)
+    if not recipe.weights.soft_token:
+        spec = replace(spec, names_by="alignment")
     network: nn.Module = build_grounder(spec).to(place.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     load_parts_(network, recipe.network)
@@ -230,9 +233,13 @@ def _set_loss(
         output, masks = output
     if not recipe.weights.auxiliary:
         output = _last_layer(output)
-    final = None if batch.is_final is None else batch.is_final[targets.keep].to(device)
+    final = torch.full((len(targets.keep),), math.nan) if batch.is_final is None else batch.is_final
     wanted = GroundingTargets(
-        boxes, targets.positive_map.to(device), targets.num_boxes, None, final
+        boxes,
+        targets.positive_map.to(device),
+        targets.num_boxes,
+        None,
+        final[targets.keep].to(device),
     )
     losses, matches = _losses(recipe, output, wanted, num_boxes)
     total = weighted_total(losses, _loss_weights(recipe))
@@ -263,6 +270,7 @@ def _losses(
         token_embeddings=output.token_embeddings,
         is_final_logits=output.is_final_logits,
         no_object_weight=recipe.weights.no_object,
+        name_tokens=recipe.weights.soft_token > 0,
     )
 
 
@@ -300,8 +308,11 @@ def _no_terms(training: _Training) -> dict[str, Tensor]:
 def _loss_weights(recipe: GroundRecipe) -> dict[str, float]:
     weights = recipe.weights
     return {
-        name: getattr(weights, name)
-        for name in ("soft_token", "box_l1", "box_giou", "contrastive_align", "is_final")
+        "soft_token": weights.soft_token or 1.0,  # of "object" against "no object"
+        "box_l1": weights.box_l1,
+        "box_giou": weights.box_giou,
+        "contrastive_align": weights.contrastive_align,
+        "is_final": weights.is_final,
     }
 
 
@@ -387,6 +398,12 @@ def _check(recipe: GroundRecipe) -> None:
         )
     if recipe.words.steps and dist.world_size() > 1:
         raise RecipeError("need words.steps=0 on several ranks; it is for one small machine")
+    aligned = recipe.network.alignment_dim > 0 and recipe.weights.contrastive_align > 0
+    if not recipe.weights.soft_token and not aligned:
+        raise RecipeError(
+            "need weights.soft_token, or weights.contrastive_align and network.alignment_dim, "
+            "above 0 to learn which phrase a box is, got neither"
+        )
     rates: Any = recipe.rates
     if min(rates.lr, rates.lr_backbone, rates.lr_text, rates.clip) < 0:
         raise RecipeError(f"need rates and clip of 0 or more, got {rates}")

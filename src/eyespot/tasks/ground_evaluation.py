@@ -19,7 +19,7 @@ from eyespot.data.tokens import Tokenizer
 from eyespot.evals.coco_ap import CocoDetections, CocoTruths, coco_ap
 from eyespot.evals.recall import PhraseTruth, phrase_recall
 from eyespot.evals.referring import Found, Referred, only_single, referring_precision
-from eyespot.models.grounder import GrounderSpec
+from eyespot.models.grounder import GrounderSpec, naming_logits
 from eyespot.models.masks import SegmentationOutput
 from eyespot.models.mdetr import GroundingOutput
 from eyespot.ops.detections import detect, rank_boxes_by_phrase
@@ -35,6 +35,7 @@ class Predictions(NamedTuple):
         phrases: For each image, for each evaluated phrase, boxes in pixels, best first.
         phrase_truths: The boxes of each phrase.
         found: For each image, every query's score and box.
+        referred: For each expression, the same with scores for "the whole text means this".
         truths: The annotated boxes of each image.
         expressions: The images whose text refers to single objects, and those objects.
     """
@@ -42,6 +43,7 @@ class Predictions(NamedTuple):
     phrases: dict[Hashable, list[np.ndarray]]
     phrase_truths: dict[Hashable, list[PhraseTruth]]
     found: dict[Hashable, Found]
+    referred: dict[Hashable, Found]
     truths: dict[Hashable, np.ndarray]
     expressions: dict[Hashable, list[Referred]]
 
@@ -56,8 +58,9 @@ def evaluate_grounding(
     """Return the metrics of a model on all ranks' batches together, in 0..1.
 
     R@k and merged R@k of the phrases in `tokens_positive_eval` (else of each box's own spans);
-    P@k of referring expressions, for each data set; class-agnostic AP and AP50; `miss`, which is
-    best when lowest: 1 - R@1, or 1 - AP50 where no phrase is evaluated.
+    P@k of referring expressions, for each data set, ranked by the is-final head too where there is
+    one; class-agnostic AP and AP50 of everything that is named; `miss`, which is best when lowest:
+    1 - R@1, or 1 - AP50 where no phrase is evaluated.
     """
     mine = predict_boxes(model, spec, tokenizer, batches, device)
     return metrics_of(_gathered(mine))
@@ -72,7 +75,7 @@ def predict_boxes(
     device: torch.device,
 ) -> Predictions:
     """Run the model over batches; the model is left as it was, in training or not."""
-    result = Predictions({}, {}, {}, {}, {})
+    result = Predictions({}, {}, {}, {}, {}, {})
     before = model.training
     model.eval()
     for batch in batches:
@@ -91,7 +94,7 @@ def metrics_of(predictions: Predictions) -> dict[str, float]:
             recall = phrase_recall(predictions.phrases, wanted, ks=_KS)
             metrics |= {prefix + name: values["all"] for name, values in recall.items()}
     single = only_single(predictions.expressions)
-    for dataset, precision in referring_precision(predictions.found, single, ks=_KS).items():
+    for dataset, precision in referring_precision(predictions.referred, single, ks=_KS).items():
         metrics |= {f"{dataset}_{name}": value for name, value in precision.items()}
     found = coco_ap(*_class_agnostic(predictions))
     metrics |= {"AP": found["AP"], "AP50": found["AP50"]}
@@ -122,12 +125,13 @@ def _add_batch(
         for of_image, offsets in zip(phrases, targets.tokens.offsets, strict=True)
     ]
     sizes = batch.sizes_hw_px.to(device)
-    logits, boxes = output.logits[-1], output.boxes_cxcywh[-1]
+    logits, boxes = naming_logits(output, spec, targets.tokens.pad_mask), output.boxes_cxcywh[-1]
     ranked = rank_boxes_by_phrase(
         logits, boxes, sizes, torch.cat(rows).to(device), [len(row) for row in rows]
     )
     final = None if output.is_final_logits is None else output.is_final_logits[-1]
-    scores, boxes_px = detect(logits, boxes, sizes, final)
+    scores, boxes_px = detect(logits, boxes, sizes)
+    final_scores = detect(logits, boxes, sizes, final).scores
     for i, record in enumerate(batch.records):
         image = record.image_id
         result.phrases[image] = [_array(of_phrase) for of_phrase in ranked[i]]
@@ -137,6 +141,7 @@ def _add_batch(
         expression = _expression(record)
         if expression is not None:
             result.expressions[image] = expression
+            result.referred[image] = Found(_array(final_scores[i]), _array(boxes_px[i]))
 
 
 class EvaluatedPhrase(NamedTuple):
@@ -233,11 +238,12 @@ def _gathered(mine: Predictions) -> Predictions:
         return mine
     parts: list[Predictions] = [mine] * dist.world_size()
     torch_dist.all_gather_object(parts, mine)
-    together = Predictions({}, {}, {}, {}, {})
+    together = Predictions({}, {}, {}, {}, {}, {})
     for part in parts:
         together.phrases.update(part.phrases)
         together.phrase_truths.update(part.phrase_truths)
         together.found.update(part.found)
+        together.referred.update(part.referred)
         together.truths.update(part.truths)
         together.expressions.update(part.expressions)
     return together
