@@ -16,7 +16,7 @@ from eyespot.data.token_targets import token_targets
 from eyespot.errors import RecipeError
 from eyespot.models.grounder import build_grounder
 from eyespot.predict.grounder import Grounder
-from eyespot.recipes import ground
+from eyespot.recipes import ground, swav
 from eyespot.tasks.ground import GroundRecipe
 from eyespot.tasks.ground_evaluation import evaluated_phrases, predict_boxes
 from eyespot.tasks.ground_network import network_spec, network_tokenizer
@@ -206,6 +206,30 @@ def test_each_loss_alone_learns_and_names(name, tmp_path):
     neither = replace(recipe, weights=replace(ablated.weights, soft_token=0, contrastive_align=0))
     with pytest.raises(RecipeError, match="to learn which phrase a box is, got neither"):
         train(neither, run(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("frozen_norms", [False, True])
+def test_a_pretrained_trunk_begins_a_run(tmp_path, frozen_norms):
+    """What `swav/scenes_trunk` leaves is what `network.backbone_weights` takes, stem and all."""
+    pretrain = replace(swav.smoke(), model=swav.scenes_trunk().model, epochs=1, batch_size=8)
+    data = "scenes:count=8,val_count=8,size=32"
+    train(pretrain, run(tmp_path / "swav", data=data))
+    stored = read_file(tmp_path / "swav" / "weights.safetensors").tree
+    network = replace(
+        ground.scenes_small().network,
+        backbone_weights=str(tmp_path / "swav"),
+        frozen_norms=frozen_norms,
+    )
+    begun = prepare(smoke(network=network), run(tmp_path / "b"), _place())
+    found = begun.job.modules["model"].backbone.body.state_dict()
+    assert len(found) > 50
+    for key, value in found.items():
+        if "num_batches_tracked" not in key:
+            assert torch.equal(value, stored[f"backbone.{key}"]), key
+    assert any("backbone" in note for note in begun.notes)
+    other = replace(network, backbone="RegNetY-200MF")
+    with pytest.raises(ValueError, match="need"):
+        prepare(smoke(network=other), run(tmp_path / "c"), _place())
 
 
 def _place():

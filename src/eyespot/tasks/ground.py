@@ -121,9 +121,9 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         spec = replace(spec, names_by="alignment")
     network: nn.Module = build_grounder(spec).to(place.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    load_parts_(network, recipe.network)
+    notes = load_parts_(network, recipe.network)
     if recipe.start_from:
-        load_grounder_weights(network, Path(recipe.start_from))
+        notes += load_grounder_weights(network, Path(recipe.start_from))
     _freeze_(network, recipe.frozen)
     modules: dict[str, nn.Module] = {"model": network}
     if recipe.average:
@@ -159,6 +159,7 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         evaluate=partial(evaluate, training),
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
         best="average" if recipe.average else "model",
+        notes=tuple(notes),
     )
 
 
