@@ -36,22 +36,20 @@ def test_scores_and_boxes_match_reference(dtype):
 
 
 def test_phrase_rankings_match_reference():
-    ranked = detections.rank_boxes_by_phrase(
-        *predictions(),
-        torch.tensor(FLICKR["positive_map_eval"]),
-        FLICKR["items_per_batch_element"],
+    logits, boxes, sizes = predictions()
+    ranked = detections.rank_queries_by_phrase(
+        logits, torch.tensor(FLICKR["positive_map_eval"]), FLICKR["items_per_batch_element"]
     )
+    found = detections.detect(logits, boxes, sizes).boxes_xyxy_px
     expected = FLICKR["expected_boxes_sorted_per_phrase"]
-    for mine, theirs in zip(ranked, expected, strict=True):
-        assert_close(mine, torch.tensor(theirs), **TOLERANCE)
+    for of_image, order, theirs in zip(found, ranked, expected, strict=True):
+        assert_close(of_image[order], torch.tensor(theirs), **TOLERANCE)
 
 
 def test_a_phrase_without_tokens_keeps_query_order():
-    logits, boxes, sizes = predictions()
-    (ranked, _) = detections.rank_boxes_by_phrase(
-        logits, boxes, sizes, torch.zeros(1, logits.shape[-1]), [1, 0]
-    )
-    assert_close(ranked[0], detections.detect(logits, boxes, sizes).boxes_xyxy_px[0])
+    logits = predictions()[0]
+    ranked, _ = detections.rank_queries_by_phrase(logits, torch.zeros(1, logits.shape[-1]), [1, 0])
+    assert ranked[0].tolist() == list(range(logits.shape[1]))
 
 
 def test_masks_match_reference():

@@ -18,8 +18,9 @@ from eyespot.models.grounder import build_grounder
 from eyespot.predict.grounder import Grounder
 from eyespot.recipes import ground, swav
 from eyespot.tasks.ground import GroundRecipe
-from eyespot.tasks.ground_evaluation import evaluated_phrases, predict_boxes
+from eyespot.tasks.ground_evaluation import referring_scores
 from eyespot.tasks.ground_network import network_spec, network_tokenizer
+from eyespot.tasks.ground_predictions import evaluated_phrases, predict_boxes
 from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 from eyespot.tasks.run import Run, evaluate, prepare, train
 from eyespot.weights.files import read_file
@@ -44,6 +45,9 @@ def test_smoke_leaves_weights_that_ground_a_text(tmp_path):
     assert {"R@1", "R@5", "merged_R@1", "AP50", "average_R@1", "miss"} <= outcome.metrics.keys()
     rows = [row for row in lines(tmp_path / "a") if "loss" in row]
     assert [row["loss_ce"] == 0 for row in rows] == [True] * 4 + [False] * 8  # words, then boxes
+    results = json.loads((tmp_path / "a" / "results" / "scenes" / "detections.json").read_text())
+    assert len(results) == 8 * 16
+    assert {row["image_id"] for row in results} == set(range(8))
     grounder = Grounder.from_pretrained(tmp_path / "a" / "weights.safetensors")
     assert grounder.spec.image.short_side_px == 96
     found = grounder(torch.zeros(96, 96, 3, dtype=torch.uint8).numpy(), "a red cup", min_score=0.0)
@@ -179,10 +183,10 @@ def test_expressions_are_ranked_by_what_is_final_and_other_boxes_are_not():
         )
     objects = 1 - output.logits[-1].softmax(-1)[..., -1]
     finals = objects * output.is_final_logits[-1].sigmoid()
-    assert found.referred.keys() == set(range(8))
+    assert found.keys() == set(range(8))
     for i in range(8):
-        assert found.found[i].scores == pytest.approx(objects[i].numpy(), abs=1e-6)
-        assert found.referred[i].scores == pytest.approx(finals[i].numpy(), abs=1e-6)
+        assert found[i].scores == pytest.approx(objects[i].numpy(), abs=1e-6)
+        assert referring_scores(found[i]) == pytest.approx(finals[i].numpy(), abs=1e-6)
     assert (objects.argmax(1) != finals.argmax(1)).any()
 
 

@@ -48,32 +48,27 @@ def detect(
     return DetectedBoxes(scores, boxes)
 
 
-def rank_boxes_by_phrase(
+def rank_queries_by_phrase(
     logits: Float[Tensor, "b q t"],
-    boxes_cxcywh: Float[Tensor, "b q 4"],
-    sizes_hw_px: Int[Tensor, "b 2"],
     positive_map: Float[Tensor, "phrases t"] | Bool[Tensor, "phrases t"],
     num_phrases: Sequence[int],
-) -> list[Float[Tensor, "_ q 4"]]:
-    """For each image, all boxes in pixels, best first for each of its phrases.
+) -> list[Int[Tensor, "_ q"]]:
+    """For each image, all queries, best first for each of its phrases.
 
     A query's rank is by its largest probability among the phrase's tokens; equals keep query
     order.
 
     Args:
         logits: Class scores of the last decoder layer.
-        boxes_cxcywh: Boxes of the last decoder layer, relative to the image.
-        sizes_hw_px: Height and width of each original image.
         positive_map: Tokens of each phrase, the phrases of all images one after the other.
         num_phrases: How many phrases each image has.
     """
     probs = at_least_float32(logits).softmax(dim=-1)
-    boxes = cxcywh_to_xyxy_px(at_least_float32(boxes_cxcywh), sizes_hw_px)
     ranked = []
     for image, rows in enumerate(torch.split(positive_map, list(num_phrases))):
         of_phrase = probs[image] * (rows > 0).unsqueeze(1)  # [phrases, Q, T]
-        order = of_phrase.amax(dim=-1).argsort(dim=-1, descending=True, stable=True)
-        ranked.append(boxes[image][order])  # [phrases, Q, 4]
+        best = of_phrase.amax(dim=-1)  # [phrases, Q]
+        ranked.append(best.argsort(dim=-1, descending=True, stable=True))
     return ranked
 
 

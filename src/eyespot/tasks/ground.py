@@ -105,6 +105,7 @@ class _Training(NamedTuple):
     model: nn.Module
     optimizer: torch.optim.Optimizer
     data: GroundData
+    results: Path
 
 
 def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
@@ -142,7 +143,8 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         "grounder": json.dumps(grounder_to_dict(spec)),
         "tokenizer": tokenizer.definition(),
     }
-    training = _Training(recipe, spec, tokenizer, model, optimizer, data)
+    results = run.out / "results" / Path((run.val or run.data).partition(":")[0]).stem
+    training = _Training(recipe, spec, tokenizer, model, optimizer, data, results)
     every = data.order.steps_per_epoch * recipe.evaluate_every
     return Prepared(
         job,
@@ -194,7 +196,8 @@ def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str
 
 
 def evaluate(training: _Training, job: Job) -> dict[str, float]:
-    """Return recall of phrases and precision of expressions, of the model and its average."""
+    """Return the metrics of the model and its average; write the predictions of the latter."""
+    best = "average" if training.recipe.average else "model"
     found: dict[str, float] = {}
     for name in ("model", "average"):
         if name in job.modules:
@@ -204,6 +207,7 @@ def evaluate(training: _Training, job: Job) -> dict[str, float]:
                 training.tokenizer,
                 training.data.test_loader(),
                 job.device,
+                training.results if name == best else None,
             )
             prefix = "" if name == "model" else f"{name}_"
             found |= {prefix + key: value for key, value in metrics.items()}
