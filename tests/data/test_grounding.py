@@ -314,3 +314,17 @@ def test_what_cannot_be_opened(tmp_path):
 
 def test_the_generator_starts_where_draws_do():
     assert generator(5, 6, 7, 8).bit_generator.random_raw() == Draws(5, 6, 7, 8).bits()
+
+
+def test_captions_beside_expressions_do_not_say_what_is_final(source):
+    scenes = GroundedScenes(parse_scenes(SCENES + ",text=referring"), "train")
+    joined = JoinedSources([scenes, source])
+    (batch,) = batches(joined, AS_IS, batch_size=len(joined), with_masks=False, stop_step=1)
+    row = 0
+    for index, number in zip(batch.indices.tolist(), batch.num_boxes, strict=True):
+        final = batch.is_final[row : row + number]
+        row += number
+        if index < len(scenes):
+            assert final.sum() == 1
+        else:
+            assert final.isnan().all()

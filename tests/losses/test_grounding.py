@@ -253,3 +253,63 @@ def test_matches_are_those_of_the_matcher():
         *targets[:3],
     )
     assert all(torch.equal(a, b) for a, b in zip(matches, again, strict=True))
+
+
+def test_boxes_of_which_finality_is_not_known_count_in_neither_loss_nor_accuracy():
+    logits = torch.tensor([[[0.5, -1.0, 2.0]], [[1.0, 3.0, -2.0]]], dtype=torch.float64)
+    pairs = torch.arange(3).expand(2, 3)
+    matches = Matches(torch.zeros(2, 3, dtype=torch.long), pairs, pairs)
+    final = torch.tensor([1.0, math.nan, 0.0], dtype=torch.float64)
+    leaf = logits.clone().requires_grad_()
+    loss, right = grounding.is_final_loss(leaf, matches, final, num_boxes=3.0)
+    softplus = lambda x: math.log1p(math.exp(x))  # noqa: E731
+    expected = [(softplus(-0.5) + softplus(2.0)) / 3, (softplus(-1.0) + softplus(-2.0)) / 3]
+    assert_close(loss, torch.tensor(expected, dtype=torch.float64))
+    assert right.tolist() == [0.5, 1.0]
+    loss.sum().backward()
+    assert leaf.grad[:, 0, 1].tolist() == [0, 0]
+    nothing, _ = grounding.is_final_loss(logits, matches, final * math.nan, num_boxes=3.0)
+    assert nothing.tolist() == [0, 0]
+
+
+def test_without_named_tokens_the_class_head_tells_objects_and_the_alignment_names():
+    """Any logits with the same P(no object) cost the same, and tokens still pull queries."""
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.rand(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    boxes, names = draw(2, 4) * 0.5 + 0.2, torch.tensor([[1, 1, 0, 0, 0], [0, 0, 1, 0, 0]]) > 0
+    targets = grounding.GroundingTargets(boxes, names, [2])
+    logits, found, queries, tokens = (
+        draw(1, 1, 3, 5),
+        draw(1, 1, 3, 4),
+        draw(1, 1, 3, 4),
+        draw(1, 4, 4),
+    )
+
+    def losses(logits):
+        return grounding.grounding_losses(
+            logits,
+            found,
+            targets,
+            num_boxes=2.0,
+            query_embeddings=queries,
+            token_embeddings=tokens,
+            name_tokens=False,
+        )
+
+    first, matches = losses(logits)
+    second, _ = losses(torch.cat([logits[..., [1, 3, 0, 2]], logits[..., 4:]], dim=-1))
+    assert_close(first.soft_token, second.soft_token)
+    none = logits.softmax(dim=-1)[0, 0, :, -1]
+    mine = matches.query[0].tolist()
+    (other,) = {0, 1, 2} - set(mine)
+    expected = -((1 - none[mine]).log().sum() + 0.1 * none[other].log()) / 2
+    assert_close(first.soft_token[0], expected)
+    whole, _ = grounding.grounding_losses(
+        logits, found, targets, num_boxes=2.0, query_embeddings=queries, token_embeddings=tokens
+    )
+    assert first.contrastive_align is not None
+    aligned = grounding.contrastive_align_loss(
+        queries, tokens, matches, names[:, :4], num_boxes=2.0
+    )
+    assert_close(first.contrastive_align, aligned)
+    assert (whole.soft_token != first.soft_token).all()

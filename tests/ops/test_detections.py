@@ -36,22 +36,20 @@ def test_scores_and_boxes_match_reference(dtype):
 
 
 def test_phrase_rankings_match_reference():
-    ranked = detections.rank_boxes_by_phrase(
-        *predictions(),
-        torch.tensor(FLICKR["positive_map_eval"]),
-        FLICKR["items_per_batch_element"],
+    logits, boxes, sizes = predictions()
+    ranked = detections.rank_queries_by_phrase(
+        logits, torch.tensor(FLICKR["positive_map_eval"]), FLICKR["items_per_batch_element"]
     )
+    found = detections.detect(logits, boxes, sizes).boxes_xyxy_px
     expected = FLICKR["expected_boxes_sorted_per_phrase"]
-    for mine, theirs in zip(ranked, expected, strict=True):
-        assert_close(mine, torch.tensor(theirs), **TOLERANCE)
+    for of_image, order, theirs in zip(found, ranked, expected, strict=True):
+        assert_close(of_image[order], torch.tensor(theirs), **TOLERANCE)
 
 
 def test_a_phrase_without_tokens_keeps_query_order():
-    logits, boxes, sizes = predictions()
-    (ranked, _) = detections.rank_boxes_by_phrase(
-        logits, boxes, sizes, torch.zeros(1, logits.shape[-1]), [1, 0]
-    )
-    assert_close(ranked[0], detections.detect(logits, boxes, sizes).boxes_xyxy_px[0])
+    logits = predictions()[0]
+    ranked, _ = detections.rank_queries_by_phrase(logits, torch.zeros(1, logits.shape[-1]), [1, 0])
+    assert ranked[0].tolist() == list(range(logits.shape[1]))
 
 
 def test_masks_match_reference():
@@ -91,3 +89,24 @@ def test_phrase_tokens_leave_out_no_object():
     logits = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 9.0]])
     rows = detections.phrase_tokens(logits)
     assert rows.tolist() == [[True, True, True, False], [False] * 4]
+
+
+def test_aligned_tokens_share_the_probability_of_an_object():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 2, 6, generator=generator, dtype=torch.float64)
+    queries, tokens = (
+        torch.nn.functional.normalize(torch.randn(1, n, 3, generator=generator).double(), dim=-1)
+        for n in (2, 4)
+    )
+    padding = torch.tensor([[False, False, False, True]])
+    found = detections.alignment_logits(logits, queries, tokens, padding).softmax(dim=-1)
+    none = logits.softmax(dim=-1)[..., -1]
+    likeness = torch.einsum("bqe,bke->bqk", queries, tokens)[..., :3] / 0.07
+    expected = torch.zeros(1, 2, 6, dtype=torch.float64)
+    expected[..., :3] = (1 - none).unsqueeze(-1) * likeness.exp() / likeness.exp().sum(-1, True)
+    expected[..., 5] = none
+    assert_close(found, expected)
+    longer = torch.cat([tokens, tokens], dim=1)  # a longest caption beyond the class columns
+    more = torch.cat([padding, torch.ones_like(padding)], dim=1)
+    same = detections.alignment_logits(logits, queries, longer, more).softmax(dim=-1)
+    assert_close(same, expected)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
+from eyespot.data.grounding import normalize_padded
 from eyespot.models.masks import detector_of
 from eyespot.ops.boxes import box_iou
 from eyespot.predict.grounder import Grounder, _apart
@@ -281,3 +282,31 @@ def test_boxes_of_one_call(grounder):
     assert apart.scores[0] == every.scores[0]
     boxes = torch.tensor(apart.boxes_xyxy_px)
     assert (box_iou(boxes, boxes) - torch.eye(len(boxes)) <= 0.5 + 1e-9).all()
+
+
+def test_what_the_whole_text_means_is_told_by_networks_that_can(grounder):
+    (picture,) = pictures((64, 64))
+    assert grounder(picture, TEXTS[0]).referent is None
+    assert grounder(picture, TEXTS[0]).to_dict()["referent"] is None
+    telling = Grounder(small_grounder(with_is_final=True))
+    with torch.no_grad():
+        telling.model.isfinal_embed.weight.mul_(5)
+    found = telling(picture, TEXTS[0], min_score=0.0, max_iou=1.0)
+    batch = normalize_padded(
+        torch.from_numpy(picture.copy()).permute(2, 0, 1)[None],
+        torch.zeros(1, 64, 64, dtype=torch.bool),
+    )
+    tokens = telling.tokenizer.pad([telling.tokenizer.encode(TEXTS[0])])
+    with torch.no_grad():
+        output = telling.model(
+            batch, torch.zeros(1, 64, 64, dtype=torch.bool), tokens.ids, tokens.pad_mask
+        )
+    object_ = 1 - output.logits[-1, 0].softmax(-1)[:, -1]
+    scores = object_ * output.is_final_logits[-1, 0].sigmoid()
+    assert found.referent.score == pytest.approx(float(scores.max()), rel=1e-4)
+    cx, cy, w, h = output.boxes_cxcywh[-1, 0, int(scores.argmax())].tolist()
+    box = np.clip([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], 0, 1) * 64
+    assert_close(found.referent.box_xyxy_px, box, rtol=1e-4, atol=1e-3)
+    plain = found.to_dict()["referent"]
+    assert plain["score"] == round(found.referent.score, 4)
+    assert telling(picture, TEXTS[0], min_score=0.999).referent is None

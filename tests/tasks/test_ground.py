@@ -7,12 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from eyespot.data.grounding import FixedView, GroundingExamples, normalize_padded
+from eyespot.data.loader import Loader
+from eyespot.data.sampling import Order
+from eyespot.data.scene_captions import SceneCaptions
 from eyespot.data.scenes import write_grounding
+from eyespot.data.token_targets import token_targets
 from eyespot.errors import RecipeError
+from eyespot.models.grounder import build_grounder
 from eyespot.predict.grounder import Grounder
-from eyespot.recipes import ground
+from eyespot.recipes import ground, swav
 from eyespot.tasks.ground import GroundRecipe
-from eyespot.tasks.ground_evaluation import evaluated_phrases
+from eyespot.tasks.ground_evaluation import referring_scores
+from eyespot.tasks.ground_network import network_spec, network_tokenizer
+from eyespot.tasks.ground_predictions import evaluated_phrases, predict_boxes
 from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 from eyespot.tasks.run import Run, evaluate, prepare, train
 from eyespot.weights.files import read_file
@@ -37,6 +45,9 @@ def test_smoke_leaves_weights_that_ground_a_text(tmp_path):
     assert {"R@1", "R@5", "merged_R@1", "AP50", "average_R@1", "miss"} <= outcome.metrics.keys()
     rows = [row for row in lines(tmp_path / "a") if "loss" in row]
     assert [row["loss_ce"] == 0 for row in rows] == [True] * 4 + [False] * 8  # words, then boxes
+    results = json.loads((tmp_path / "a" / "results" / "scenes" / "detections.json").read_text())
+    assert len(results) == 8 * 16
+    assert {row["image_id"] for row in results} == set(range(8))
     grounder = Grounder.from_pretrained(tmp_path / "a" / "weights.safetensors")
     assert grounder.spec.image.short_side_px == 96
     found = grounder(torch.zeros(96, 96, 3, dtype=torch.uint8).numpy(), "a red cup", min_score=0.0)
@@ -94,10 +105,7 @@ def test_annotation_files_are_trained_on(tmp_path):
         data=str(tmp_path / "train" / "captions.json"),
         val=str(tmp_path / "val" / "referring.json"),
     )
-    recipe = smoke(
-        network=replace(ground.smoke().network, with_is_final=False),
-        words=replace(ground.smoke().words, steps=1),
-    )
+    recipe = smoke(words=replace(ground.smoke().words, steps=1))
     outcome = train(recipe, files)
     assert 0 <= outcome.metrics["eyespot_scenes_P@1"] <= 1
     assert evaluate(recipe, files) == pytest.approx(outcome.metrics)
@@ -141,6 +149,91 @@ def test_weights_of_one_run_begin_another(tmp_path):
     other = smoke(start_from=str(weights), network=replace(ground.smoke().network, dim=64))
     with pytest.raises(ValueError, match="need weights that fit the recipe's network"):
         prepare(other, run(tmp_path / "c"), _place())
+
+
+def test_expressions_teach_what_is_final_beside_captions_that_do_not_say(tmp_path):
+    recipe = smoke(scenes=replace(ground.smoke().scenes, referring_share=0.5))
+    outcome = train(recipe, run(tmp_path / "a", log_every=1))
+    rows = [row["loss_isfinal"] for row in lines(tmp_path / "a") if "loss" in row]
+    assert len(rows) == 12
+    assert all(0 < loss < 2 for loss in rows[4:])
+    assert "eyespot_scenes_P@1" in outcome.metrics
+
+
+def test_expressions_are_ranked_by_what_is_final_and_other_boxes_are_not():
+    network = replace(ground.smoke().network, with_proposals=False)
+    tokenizer = network_tokenizer(network)
+    spec = network_spec(network, tokenizer)
+    torch.manual_seed(0)
+    model = build_grounder(spec)
+    with torch.no_grad():
+        model.isfinal_embed.weight.mul_(10)
+    scenes = replace(ground.smoke().scenes, referring_share=1.0)
+    examples = GroundingExamples(SceneCaptions(scenes, "val"), FixedView(96), seed=0)
+    loader = Loader(examples, Order(8, 8, 0, shuffle=False))
+    found = predict_boxes(model, spec, tokenizer, loader, torch.device("cpu"))
+    (batch,) = loader
+    targets = token_targets(batch.captions, batch.spans, tokenizer, spec.num_classes)
+    with torch.no_grad():
+        output = model.eval()(
+            normalize_padded(batch.images, batch.pad_mask),
+            batch.pad_mask,
+            targets.tokens.ids,
+            targets.tokens.pad_mask,
+        )
+    objects = 1 - output.logits[-1].softmax(-1)[..., -1]
+    finals = objects * output.is_final_logits[-1].sigmoid()
+    assert found.keys() == set(range(8))
+    for i in range(8):
+        assert found[i].scores == pytest.approx(objects[i].numpy(), abs=1e-6)
+        assert referring_scores(found[i]) == pytest.approx(finals[i].numpy(), abs=1e-6)
+    assert (objects.argmax(1) != finals.argmax(1)).any()
+
+
+@pytest.mark.parametrize("name", ["scenes_small_no_alignment", "scenes_small_no_soft_token"])
+def test_each_loss_alone_learns_and_names(name, tmp_path):
+    ablated, small = ground.RECIPES[name](), ground.smoke()
+    recipe = replace(
+        small,
+        network=replace(small.network, alignment_dim=ablated.network.alignment_dim),
+        weights=ablated.weights,
+    )
+    outcome = train(recipe, run(tmp_path / "a", log_every=1))
+    assert 0 <= outcome.metrics["R@1"] <= 1
+    rows = [row for row in lines(tmp_path / "a") if "loss" in row]
+    assert ("loss_contrastive_align" in rows[-1]) == (name == "scenes_small_no_soft_token")
+    grounder = Grounder.from_pretrained(tmp_path / "a" / "weights.safetensors")
+    by = "alignment" if name == "scenes_small_no_soft_token" else "soft_tokens"
+    assert grounder.spec.names_by == by
+    found = grounder(torch.zeros(96, 96, 3, dtype=torch.uint8).numpy(), "a red cup", min_score=0.0)
+    assert len(found.phrases[0].scores) > 0
+    neither = replace(recipe, weights=replace(ablated.weights, soft_token=0, contrastive_align=0))
+    with pytest.raises(RecipeError, match="to learn which phrase a box is, got neither"):
+        train(neither, run(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("frozen_norms", [False, True])
+def test_a_pretrained_trunk_begins_a_run(tmp_path, frozen_norms):
+    """What `swav/scenes_trunk` leaves is what `network.backbone_weights` takes, stem and all."""
+    pretrain = replace(swav.smoke(), model=swav.scenes_trunk().model, epochs=1, batch_size=8)
+    data = "scenes:count=8,val_count=8,size=32"
+    train(pretrain, run(tmp_path / "swav", data=data))
+    stored = read_file(tmp_path / "swav" / "weights.safetensors").tree
+    network = replace(
+        ground.scenes_small().network,
+        backbone_weights=str(tmp_path / "swav"),
+        frozen_norms=frozen_norms,
+    )
+    begun = prepare(smoke(network=network), run(tmp_path / "b"), _place())
+    found = begun.job.modules["model"].backbone.body.state_dict()
+    assert len(found) > 50
+    for key, value in found.items():
+        if "num_batches_tracked" not in key:
+            assert torch.equal(value, stored[f"backbone.{key}"]), key
+    assert any("backbone" in note for note in begun.notes)
+    other = replace(network, backbone="RegNetY-200MF")
+    with pytest.raises(ValueError, match="need"):
+        prepare(smoke(network=other), run(tmp_path / "c"), _place())
 
 
 def _place():

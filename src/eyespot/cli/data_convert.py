@@ -148,6 +148,19 @@ def phrasecut(
     _write(from_phrasecut(refer, image_data), out, combine, without)
 
 
+def lvis(annotations: Path, out: Path, without: tuple[Path, ...] = ()) -> None:
+    """LVIS: each category that an image is annotated for, absent ones too, as a text of its own.
+
+    Args:
+        annotations: lvis_v1_val.json and the like.
+        out: The annotation file to write; its images are those of COCO, below one folder.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.lvis import from_lvis
+
+    _write(from_lvis(annotations), out, False, without)
+
+
 def odvg(
     lines: Path,
     out: Path,
@@ -176,6 +189,7 @@ _Form: TypeAlias = (
     | Annotated[None, subcommand("visual-genome", constructor=visual_genome)]
     | Annotated[None, subcommand("gqa", constructor=gqa)]
     | Annotated[None, subcommand("phrasecut", constructor=phrasecut)]
+    | Annotated[None, subcommand("lvis", constructor=lvis)]
     | Annotated[None, subcommand("odvg", constructor=odvg)]
 )
 

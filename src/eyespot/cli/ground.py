@@ -63,6 +63,9 @@ def ground(
             print(f"{name}: {len(noun_phrases(text))} phrases")
             for phrase in found.phrases:
                 print(_line(phrase.text, phrase.boxes_xyxy_px.tolist(), phrase.scores.tolist()))
+            if found.referent is not None:
+                meant = found.referent
+                print(_line("the whole text means", [meant.box_xyxy_px.tolist()], [meant.score]))
         if out is not None:
             drawn = [DrawnPhrase(p.span, p.boxes_xyxy_px, p.scores, p.masks) for p in found.phrases]
             path = out / f"{Path(name).stem}.grounded.png"

@@ -27,7 +27,10 @@ _CROP_TRIES = 100
 
 
 class GroundedImage(NamedTuple):
-    """An image with its caption and boxes; every per-box field has one entry a box."""
+    """An image with its caption and boxes; every per-box field has one entry a box.
+
+    `is_final` is NaN for boxes of which it is not said.
+    """
 
     image: UInt8[np.ndarray, "h w 3"]
     caption: str

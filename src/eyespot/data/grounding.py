@@ -6,6 +6,7 @@ order, workers, quarantine and exact resume.
 Shapes: B images, N boxes of one image, "total" boxes of all images one after the other.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -102,7 +103,8 @@ class GroundingBatch(NamedTuple):
         boxes_cxcywh: Relative to each image without its padding.
         num_boxes: How many boxes each image has.
         spans: For each image, for each of its boxes, the characters [begin, end) that name it.
-        is_final: 1 where the caption as a whole means the box; None unless every box says so.
+        is_final: 1 where the caption as a whole means the box, 0 where not, NaN where it is not
+            said; None if it is not said of any box.
         masks: Of the boxes, zeros on padding; None unless asked for.
         records: The captions as annotated, for evaluators: ids, original sizes, all boxes.
         indices: Of the pairs that were read.
@@ -185,7 +187,6 @@ class GroundingExamples:
         grounded = [example.grounded for example in examples]
         images = [torch.from_numpy(np.array(one.image)).permute(2, 0, 1) for one in grounded]
         padded = pad_images(images)
-        finals = [one.is_final for one in grounded if one.is_final is not None]
         return GroundingBatch(
             examples[0].step,
             padded.images,
@@ -194,7 +195,7 @@ class GroundingExamples:
             torch.cat([xyxy_px_to_cxcywh(g.boxes_xyxy_px, *g.image.shape[:2]) for g in grounded]),
             tuple(len(one.boxes_xyxy_px) for one in grounded),
             tuple(one.spans for one in grounded),
-            torch.cat(finals) if len(finals) == len(grounded) else None,
+            _join_finals(grounded),
             _stack_masks(grounded, padded.pad_mask),
             tuple(example.record for example in examples),
             torch.tensor([example.index for example in examples]),
@@ -211,14 +212,13 @@ class GroundingExamples:
                 f"{image.shape[1]}x{image.shape[0]}"
             )
         boxes = training_boxes(record)
-        finals = [region.is_final for region in boxes.regions]
         return GroundedImage(
             image,
             record.caption,
             boxes.boxes_xyxy_px,
             boxes.areas_px,
             [list(region.spans) for region in boxes.regions],
-            None if None in finals else torch.tensor(finals, dtype=torch.float32),
+            _finals(boxes.regions),
             read_masks(boxes.regions, *image.shape[:2]) if self.with_masks else None,
         )
 
@@ -259,6 +259,22 @@ def normalize_padded(
     )
     pixels = (images.to(torch.float32) / 255 - mean) / std
     return pixels.masked_fill(pad_mask.unsqueeze(1), 0.0)
+
+
+def _finals(regions: Sequence[Region]) -> Float[Tensor, " n"] | None:
+    """What is said of boxes being meant by the whole caption; None if nothing is."""
+    if all(region.is_final is None for region in regions):
+        return None
+    said = [math.nan if region.is_final is None else float(region.is_final) for region in regions]
+    return torch.tensor(said)
+
+
+def _join_finals(grounded: Sequence[GroundedImage]) -> Float[Tensor, " total"] | None:
+    if all(one.is_final is None for one in grounded):
+        return None
+    unknown = [torch.full((len(one.boxes_xyxy_px),), math.nan) for one in grounded]
+    pairs = zip(grounded, unknown, strict=True)
+    return torch.cat([nan if one.is_final is None else one.is_final for one, nan in pairs])
 
 
 def _stack_masks(

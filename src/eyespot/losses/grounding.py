@@ -18,7 +18,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from eyespot.ops.boxes import cxcywh_to_xyxy, elementwise_giou
-from eyespot.ops.matching import Matches, at_least_float32, match_queries, matched
+from eyespot.ops.matching import (
+    Matches,
+    at_least_float32,
+    match_queries,
+    matched,
+    named_or_not,
+)
 
 LayerLoss = Float[Tensor, "l"]
 
@@ -67,7 +73,8 @@ class GroundingTargets(NamedTuple):
         num_targets: How many boxes each image has.
         token_map: Which caption tokens name each box, for the alignment loss. None: the
             positive columns of `positive_map`.
-        is_final: 1 where the caption as a whole refers to the box (CLEVR-Ref+).
+        is_final: 1 where the caption as a whole refers to the box (CLEVR-Ref+), 0 where not, NaN
+            where the caption refers to none in particular.
     """
 
     boxes_cxcywh: Float[Tensor, "total 4"]
@@ -88,6 +95,7 @@ def grounding_losses(
     is_final_logits: Float[Tensor, "l b q"] | None = None,
     no_object_weight: float = 0.1,
     temperature: float = 0.07,
+    name_tokens: bool = True,
 ) -> tuple[GroundingLosses, Matches]:
     """Match every layer's queries to the boxes and compute all losses of the batch.
 
@@ -101,11 +109,17 @@ def grounding_losses(
         is_final_logits: Scores for "the caption as a whole means this box".
         no_object_weight: Of unmatched queries in the token loss (paper: 0.1).
         temperature: Of the alignment loss (paper: 0.07).
+        name_tokens: False for the ablation without soft-token prediction: the class head is
+            trained and matched as "object" against "no object", and the alignment names tokens.
 
     Raises:
         ValueError: If a head has no targets, or predictions are not finite.
     """
     boxes, positive_map, num_targets = targets[:3]
+    names = positive_map
+    if not name_tokens:
+        logits = named_or_not(logits)
+        positive_map = positive_map.new_tensor([True, False]).expand(len(boxes), 2)
     matches = match_queries(logits, boxes_cxcywh, boxes, positive_map, num_targets)
     box_l1, box_giou = box_losses(boxes_cxcywh, matches, boxes, num_boxes=num_boxes)
     losses = GroundingLosses(
@@ -119,7 +133,7 @@ def grounding_losses(
     if query_embeddings is not None and token_embeddings is not None:
         token_map = targets.token_map
         if token_map is None:
-            token_map = _token_map(positive_map, token_embeddings.shape[1])
+            token_map = _token_map(names, token_embeddings.shape[1])
         align = contrastive_align_loss(
             query_embeddings,
             token_embeddings,
@@ -254,13 +268,15 @@ def is_final_loss(
 ) -> tuple[LayerLoss, LayerLoss]:
     """Binary cross entropy of matched queries with "the caption means this box"; accuracy.
 
-    The accuracy (at probability 0.5) is 0 when nothing was matched.
+    Boxes of which it is not known (NaN) count in neither. The accuracy (at probability 0.5) is 0
+    when nothing was matched.
     """
     found = at_least_float32(matched(is_final_logits, matches))  # [L, P]
     wanted = is_final[matches.target].to(found)
-    loss = F.binary_cross_entropy_with_logits(found, wanted, reduction="none").sum(dim=1)
-    right = ((found > 0) == (wanted > 0.5)).to(found).sum(dim=1)
-    return loss / num_boxes, right / max(1, found.shape[1])
+    known = ~wanted.isnan()
+    each = F.binary_cross_entropy_with_logits(found, wanted.nan_to_num(), reduction="none")
+    right = ((found > 0) == (wanted > 0.5)) & known
+    return (each * known).sum(dim=1) / num_boxes, right.sum(dim=1) / known.sum(dim=1).clamp(min=1)
 
 
 def image_text_contrastive_loss(

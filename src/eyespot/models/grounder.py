@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from jaxtyping import Bool, Float
+from torch import Tensor
+
 from eyespot.design.plain_data import fill, short
 from eyespot.design.spec_files import spec_from_dict, spec_to_dict
 from eyespot.design.specs import Spec, ViTSpec
@@ -16,8 +19,10 @@ from eyespot.models.build import build
 from eyespot.models.features import FeatureExtractor
 from eyespot.models.frozen import freeze_norms_, pad_as_tensorflow_
 from eyespot.models.masks import SegmentingDetector
-from eyespot.models.mdetr import AnswerHead, ModulatedDetector
+from eyespot.models.mdetr import AnswerHead, GroundingOutput, ModulatedDetector
 from eyespot.models.roberta import Roberta, RobertaSizes
+from eyespot.ops.detections import alignment_logits
+from eyespot.ops.matching import at_least_float32
 
 _TEXT_ENCODERS: dict[str, type[RobertaSizes]] = {"bert": BertSizes, "roberta": RobertaSizes}
 
@@ -56,6 +61,8 @@ class GrounderSpec:
         num_classes: Token positions that boxes can be aligned with, plus one.
         alignment_dim: Width of the contrastive alignment; 0 for none.
         with_proposals: Queries begin at image tokens (`models.proposals`).
+        names_by: What says which tokens a query is about: the class head's soft tokens, or the
+            contrastive alignment, for networks trained without the former.
         with_is_final: The head of CLEVR-Ref+.
         with_masks: A segmentation head.
         answer_heads: Question answering heads.
@@ -78,6 +85,7 @@ class GrounderSpec:
     num_classes: int = 256
     alignment_dim: int = 64
     with_proposals: bool = False
+    names_by: Literal["soft_tokens", "alignment"] = "soft_tokens"
     with_is_final: bool = False
     with_masks: bool = False
     answer_heads: tuple[AnswerHead, ...] = ()
@@ -170,6 +178,23 @@ def build_grounder(spec: GrounderSpec) -> ModulatedDetector | SegmentingDetector
     if not spec.with_masks:
         return detector
     return SegmentingDetector(detector, spec.num_heads, dims[-4:])
+
+
+def naming_logits(
+    output: GroundingOutput, spec: GrounderSpec, text_pad_mask: Bool[Tensor, "b k"]
+) -> Float[Tensor, "b q t"]:
+    """Return the last layer's scores of every token for every query, "no object" last.
+
+    Those of the class head, or of the alignment where the spec says that it names tokens.
+    """
+    logits = at_least_float32(output.logits[-1])
+    if spec.names_by == "soft_tokens":
+        return logits
+    if output.query_embeddings is None or output.token_embeddings is None:
+        raise ValueError("need alignment heads in a network whose spec names tokens by them")
+    return alignment_logits(
+        logits, output.query_embeddings[-1], output.token_embeddings, text_pad_mask
+    )
 
 
 def grounder_to_dict(spec: GrounderSpec) -> dict[str, Any]:

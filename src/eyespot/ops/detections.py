@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from eyespot.ops.boxes import cxcywh_to_xyxy_px
-from eyespot.ops.matching import at_least_float32
+from eyespot.ops.matching import at_least_float32, named_or_not
 
 
 class DetectedBoxes(NamedTuple):
@@ -48,33 +48,59 @@ def detect(
     return DetectedBoxes(scores, boxes)
 
 
-def rank_boxes_by_phrase(
+def rank_queries_by_phrase(
     logits: Float[Tensor, "b q t"],
-    boxes_cxcywh: Float[Tensor, "b q 4"],
-    sizes_hw_px: Int[Tensor, "b 2"],
     positive_map: Float[Tensor, "phrases t"] | Bool[Tensor, "phrases t"],
     num_phrases: Sequence[int],
-) -> list[Float[Tensor, "_ q 4"]]:
-    """For each image, all boxes in pixels, best first for each of its phrases.
+) -> list[Int[Tensor, "_ q"]]:
+    """For each image, all queries, best first for each of its phrases.
 
     A query's rank is by its largest probability among the phrase's tokens; equals keep query
     order.
 
     Args:
         logits: Class scores of the last decoder layer.
-        boxes_cxcywh: Boxes of the last decoder layer, relative to the image.
-        sizes_hw_px: Height and width of each original image.
         positive_map: Tokens of each phrase, the phrases of all images one after the other.
         num_phrases: How many phrases each image has.
     """
     probs = at_least_float32(logits).softmax(dim=-1)
-    boxes = cxcywh_to_xyxy_px(at_least_float32(boxes_cxcywh), sizes_hw_px)
     ranked = []
     for image, rows in enumerate(torch.split(positive_map, list(num_phrases))):
         of_phrase = probs[image] * (rows > 0).unsqueeze(1)  # [phrases, Q, T]
-        order = of_phrase.amax(dim=-1).argsort(dim=-1, descending=True, stable=True)
-        ranked.append(boxes[image][order])  # [phrases, Q, 4]
+        best = of_phrase.amax(dim=-1)  # [phrases, Q]
+        ranked.append(best.argsort(dim=-1, descending=True, stable=True))
     return ranked
+
+
+def alignment_logits(
+    logits: Float[Tensor, "b q t"],
+    query_embeddings: Float[Tensor, "b q e"],
+    token_embeddings: Float[Tensor, "b k e"],
+    text_pad_mask: Bool[Tensor, "b k"],
+    *,
+    temperature: float = 0.07,
+) -> Float[Tensor, "b q t"]:
+    """Class scores whose tokens come from the contrastive alignment instead of the class head.
+
+    For networks trained without the soft-token loss: the softmax of a row is P(object) times the
+    softmax over the caption's tokens of the likeness of query and token (MDETR, equation 2), and
+    P(no object) is the class head's.
+
+    Args:
+        logits: Class scores; only "no object" against all others is read.
+        query_embeddings: Unit-norm vectors of the queries.
+        token_embeddings: Unit-norm vectors of the caption's tokens.
+        text_pad_mask: True on padding, which names nothing.
+        temperature: Of the alignment loss (paper: 0.07).
+    """
+    logits = at_least_float32(logits)
+    likeness = query_embeddings.to(logits) @ token_embeddings.to(logits).transpose(1, 2)
+    likeness = (likeness / temperature).masked_fill(text_pad_mask.unsqueeze(1), -torch.inf)
+    of_object, none = named_or_not(logits).log_softmax(dim=-1).unbind(dim=-1)  # [B, Q] each
+    named = likeness.log_softmax(dim=-1) + of_object.unsqueeze(-1)  # [B, Q, K]
+    columns = logits.shape[-1] - 1
+    named = F.pad(named[..., :columns], (0, max(0, columns - named.shape[-1])), value=-torch.inf)
+    return torch.cat([named, none.unsqueeze(-1)], dim=-1)
 
 
 def phrase_tokens(logits: Float[Tensor, "q t"], *, least_prob: float = 0.1) -> Bool[Tensor, "q t"]:

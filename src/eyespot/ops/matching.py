@@ -41,6 +41,12 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
+def named_or_not(logits: Float[Tensor, "*n t"]) -> Float[Tensor, "*n 2"]:
+    """Class scores as two: any token, and "no object"; the probability of the latter stays."""
+    logits = at_least_float32(logits)
+    return torch.stack([logits[..., :-1].logsumexp(dim=-1), logits[..., -1]], dim=-1)
+
+
 def matching_cost(
     logits: Float[Tensor, "*b q t"],
     boxes_cxcywh: Float[Tensor, "*b q 4"],

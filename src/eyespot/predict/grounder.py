@@ -23,14 +23,14 @@ from eyespot.data.decode import MAX_PIXELS
 from eyespot.data.grounding import normalize_padded
 from eyespot.data.tokens import EncodedCaption
 from eyespot.errors import unknown_name
+from eyespot.models.grounder import naming_logits
 from eyespot.models.masks import SegmentingDetector, detector_of
 from eyespot.models.mdetr import ImageFeatures, Level
 from eyespot.ops.boxes import box_iou, clip_xyxy_px
 from eyespot.ops.detections import detect, resize_masks
-from eyespot.ops.matching import at_least_float32
 from eyespot.ops.spans import Span, positive_rows
 from eyespot.predict.chunker import noun_phrases
-from eyespot.predict.grounding import GroundedPhrase, Grounding
+from eyespot.predict.grounding import GroundedPhrase, Grounding, Referent
 from eyespot.predict.images import Picture, read_picture
 from eyespot.predict.parts import split_text
 from eyespot.weights.grounders import LoadedGrounder, read_grounder
@@ -62,6 +62,13 @@ class _Job(NamedTuple):
     piece: str
     offset: int  # of the piece in the text
     phrases: list[int]
+
+
+class _Part(NamedTuple):
+    """What was found for a job."""
+
+    phrases: dict[int, GroundedPhrase]
+    referent: Referent | None
 
 
 class _Choice(NamedTuple):
@@ -180,7 +187,7 @@ class Grounder:
         ]
         found = self._run(encoded, jobs, spans, _Choice(min_score, max_iou))
         results = [
-            Grounding(sentences[j], encoded[i].pixels.shape[:2], tuple(found[i, j]))
+            Grounding(sentences[j], encoded[i].pixels.shape[:2], *_joined(found[i, j]))
             for i, j in pairs
         ]
         single = isinstance(texts, str) and not _is_list(images)
@@ -257,21 +264,21 @@ class Grounder:
         jobs: Sequence[_Job],
         spans: Sequence[Sequence[Span]],
         choice: _Choice,
-    ) -> dict[tuple[int, int], list[GroundedPhrase]]:
+    ) -> dict[tuple[int, int], list[_Part]]:
         """Fuse and decode every job; jobs with equally large pictures share a batch."""
         texts = self._encode_texts(job.piece for job in jobs)
-        found: dict[tuple[int, int], dict[int, GroundedPhrase]] = {}
+        found: dict[tuple[int, int], list[_Part]] = {}
         groups: dict[tuple[int, ...], list[_Job]] = {}
         for job in jobs:
             groups.setdefault(tuple(pictures[job.picture].features.pad_mask.shape), []).append(job)
         for group in groups.values():
             for first in range(0, len(group), _BATCH):
                 batch = group[first : first + _BATCH]
-                for job, phrases in zip(
+                for job, part in zip(
                     batch, self._batch(pictures, texts, spans, batch, choice), strict=True
                 ):
-                    found.setdefault((job.picture, job.text), {}).update(phrases)
-        return {pair: [of[i] for i in sorted(of)] for pair, of in found.items()}
+                    found.setdefault((job.picture, job.text), []).append(part)
+        return found
 
     def _batch(
         self,
@@ -280,7 +287,7 @@ class Grounder:
         spans: Sequence[Sequence[Span]],
         jobs: Sequence[_Job],
         choice: _Choice,
-    ) -> list[dict[int, GroundedPhrase]]:
+    ) -> list[_Part]:
         detector = detector_of(self.model)
         captions = [texts[job.piece] for job in jobs]
         image = _stack([pictures[job.picture].features for job in jobs])
@@ -297,12 +304,20 @@ class Grounder:
                     [(height, width) for height, width in sizes.tolist()],
                 )
             )
-        logits = at_least_float32(output.logits[-1])
+        logits = naming_logits(output, self.spec, pad_mask)
         found = detect(logits, output.boxes_cxcywh[-1], sizes.to(self.device)).boxes_xyxy_px
         boxes = [clip_xyxy_px(b, h, w) for b, (h, w) in zip(found, sizes.tolist(), strict=True)]
         probs = logits.softmax(dim=-1)
+        meant: list[Referent | None] = [None] * len(jobs)
+        if output.is_final_logits is not None:
+            final = output.is_final_logits[-1]
+            scores = detect(logits, output.boxes_cxcywh[-1], sizes.to(self.device), final).scores
+            meant = [_referent(*of, choice) for of in zip(scores, boxes, masks, strict=True)]
         return [
-            _phrases(job, caption, spans[job.text], probs[i], boxes[i], masks[i], choice)
+            _Part(
+                _phrases(job, caption, spans[job.text], probs[i], boxes[i], masks[i], choice),
+                meant[i],
+            )
             for i, (job, caption) in enumerate(zip(jobs, captions, strict=True))
         ]
 
@@ -335,6 +350,25 @@ def _phrases(
             None if masks is None else masks[order].cpu().numpy(),
         )
     return found
+
+
+def _referent(
+    scores: Tensor, boxes: Tensor, masks: Tensor | None, choice: _Choice
+) -> Referent | None:
+    """The box that scores best as what the whole text means, if it scores enough."""
+    best = int(scores.argmax())
+    if scores[best] < choice.min_score:
+        return None
+    mask = None if masks is None else masks[best].cpu().numpy()
+    return Referent(boxes[best].cpu().double().numpy(), float(scores[best]), mask)
+
+
+def _joined(parts: Sequence[_Part]) -> tuple[tuple[GroundedPhrase, ...], Referent | None]:
+    """The phrases of a text's parts in order, and the most certain of what each part means."""
+    phrases = {i: phrase for part in parts for i, phrase in part.phrases.items()}
+    meant = [part.referent for part in parts if part.referent is not None]
+    best = max(meant, key=lambda referent: referent.score, default=None)
+    return tuple(phrases[i] for i in sorted(phrases)), best
 
 
 def _apart(boxes_xyxy_px: Float[Tensor, "n 4"], max_iou: float) -> list[int]:

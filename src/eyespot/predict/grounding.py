@@ -33,6 +33,21 @@ class GroundedPhrase:
 
 
 @dataclass(frozen=True)
+class Referent:
+    """The one box that a text as a whole means, such as the cup of "the cup left of a house".
+
+    Attributes:
+        box_xyxy_px: Left, top, right, bottom in the picture's pixels.
+        score: How sure it is, 0 to 1.
+        mask: Its pixels; None from a network without masks.
+    """
+
+    box_xyxy_px: Float[np.ndarray, "4"]
+    score: float
+    mask: Bool[np.ndarray, "h w"] | None = None
+
+
+@dataclass(frozen=True)
 class Grounding:
     """A text found in a picture.
 
@@ -40,11 +55,14 @@ class Grounding:
         text: The text.
         size_hw_px: Height and width of the picture.
         phrases: Its phrases, in the order they stand in it.
+        referent: What the whole text means; None from a network that was not trained to tell, or
+            if it is not sure of any box.
     """
 
     text: str
     size_hw_px: tuple[int, int]
     phrases: tuple[GroundedPhrase, ...]
+    referent: Referent | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; masks as COCO's compressed run lengths."""
@@ -62,7 +80,16 @@ class Grounding:
                 }
                 for phrase in self.phrases
             ],
+            "referent": self._referent(),
         }
+
+    def _referent(self) -> dict[str, Any] | None:
+        if self.referent is None:
+            return None
+        mask = self.referent.mask
+        runs = {} if mask is None else {"mask": rle.to_coco(rle.encode(mask[None]))[0]}
+        box = np.round(self.referent.box_xyxy_px, 2).tolist()
+        return {"box_xyxy_px": box, "score": round(self.referent.score, 4), **runs}
 
     def to_supervision(self) -> Any:
         """Return `supervision.Detections`; `class_id` is the phrase's place, `data` its text.

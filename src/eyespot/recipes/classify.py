@@ -35,6 +35,23 @@ def fashion_mnist() -> ClassifyRecipe:
     )
 
 
+def scenes_trunk() -> ClassifyRecipe:
+    """The trunk of ground/scenes_small on scenes, taught the shape of the largest object.
+
+    Run:     eyespot train classify/scenes_trunk --data \
+             scenes:size=96,min_objects=1,max_objects=4,difficulty=easy --out DIR; then
+             eyespot train ground/scenes_small --network.backbone-weights DIR ...
+    Expect:  not measured yet
+    Cost:    not measured yet
+    """
+    return replace(
+        fashion_mnist(),
+        model="RegNetX-200MF",
+        batch_size=64,
+        pictures=Pictures(size_px=96, test_resize_px=96, area=(0.6, 1.0), pca_std=0.0),
+    )
+
+
 def smoke() -> ClassifyRecipe:
     """A few CPU steps on the built-in scenes: checks the wiring, says nothing about accuracy."""
     return replace(
@@ -48,5 +65,6 @@ def smoke() -> ClassifyRecipe:
 
 RECIPES: dict[str, Callable[[], ClassifyRecipe]] = {
     "fashion_mnist": fashion_mnist,
+    "scenes_trunk": scenes_trunk,
     "smoke": smoke,
 }

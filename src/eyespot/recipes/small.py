@@ -1,5 +1,7 @@
 """What the small self-supervised recipes of all methods have in common, for a fair comparison."""
 
+from dataclasses import replace
+
 from eyespot.data.distort import Distortion
 from eyespot.data.multicrop import Crops
 from eyespot.tasks.methods.swav import SwAV
@@ -44,6 +46,14 @@ SCENES = SelfSupRecipe(
     schedule=Schedule("swav", warmup_epochs=0.5, warmup_start=0.1, final=0.001, per="step"),
     probe=Probe(images=1000, resize_px=64, size_px=64),
 )
+
+SCENES_96 = replace(
+    SCENES,
+    model="RegNetX-200MF",
+    crops=(Crops(2, 96, (0.3, 1.0), _COLOUR), Crops(2, 48, (0.1, 0.3), _COLOUR)),
+    probe=Probe(images=1000, resize_px=96, size_px=96),
+)
+"""The trunk of `ground/scenes_small`, on scenes of its size."""
 
 SMOKE_TWO = (Crops(2, 32, (0.3, 1.0), _COLOUR),)
 """Two views for seconds."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from eyespot.data.multicrop import PRESETS
-from eyespot.recipes.small import FASHION, SCENES, SMOKE
+from eyespot.recipes.small import FASHION, SCENES, SCENES_96, SMOKE
 from eyespot.tasks.methods.swav import SwAV
 from eyespot.tasks.optimization import OptimizerSettings, Schedule
 from eyespot.tasks.selfsup import SelfSupRecipe
@@ -202,6 +202,18 @@ def scenes() -> SelfSupRecipe:
     )  # fmt: skip
 
 
+def scenes_trunk() -> SelfSupRecipe:
+    """The trunk of ground/scenes_small on scenes without words: 2x96 + 2x48 px.
+
+    Run:     eyespot train swav/scenes_trunk --data \
+             scenes:size=96,min_objects=1,max_objects=4,difficulty=easy --out DIR; then
+             eyespot train ground/scenes_small --network.backbone-weights DIR ...
+    Expect:  not measured yet
+    Cost:    not measured yet
+    """
+    return replace(SCENES_96, method=scenes().method)
+
+
 def smoke() -> SelfSupRecipe:
     """A few CPU steps: checks the wiring, says nothing about accuracy.
 
@@ -233,6 +245,7 @@ RECIPES: dict[str, Callable[[], SelfSupRecipe]] = {
         resnet50w5_400ep,
         fashion_mnist,
         scenes,
+        scenes_trunk,
         smoke,
     )
 }

@@ -6,8 +6,9 @@ Shapes: B images, T token columns, L decoder layers, "total" boxes of all images
 
 import copy
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -104,6 +105,7 @@ class _Training(NamedTuple):
     model: nn.Module
     optimizer: torch.optim.Optimizer
     data: GroundData
+    results: Path
 
 
 def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
@@ -116,11 +118,13 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
     _check(recipe)
     tokenizer = network_tokenizer(recipe.network)
     spec = network_spec(recipe.network, tokenizer)
+    if not recipe.weights.soft_token:
+        spec = replace(spec, names_by="alignment")
     network: nn.Module = build_grounder(spec).to(place.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    load_parts_(network, recipe.network)
+    notes = load_parts_(network, recipe.network)
     if recipe.start_from:
-        load_grounder_weights(network, Path(recipe.start_from))
+        notes += load_grounder_weights(network, Path(recipe.start_from))
     _freeze_(network, recipe.frozen)
     modules: dict[str, nn.Module] = {"model": network}
     if recipe.average:
@@ -139,7 +143,8 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         "grounder": json.dumps(grounder_to_dict(spec)),
         "tokenizer": tokenizer.definition(),
     }
-    training = _Training(recipe, spec, tokenizer, model, optimizer, data)
+    results = run.out / "results" / Path((run.val or run.data).partition(":")[0]).stem
+    training = _Training(recipe, spec, tokenizer, model, optimizer, data, results)
     every = data.order.steps_per_epoch * recipe.evaluate_every
     return Prepared(
         job,
@@ -156,6 +161,7 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         evaluate=partial(evaluate, training),
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
         best="average" if recipe.average else "model",
+        notes=tuple(notes),
     )
 
 
@@ -190,7 +196,8 @@ def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str
 
 
 def evaluate(training: _Training, job: Job) -> dict[str, float]:
-    """Return recall of phrases and precision of expressions, of the model and its average."""
+    """Return the metrics of the model and its average; write the predictions of the latter."""
+    best = "average" if training.recipe.average else "model"
     found: dict[str, float] = {}
     for name in ("model", "average"):
         if name in job.modules:
@@ -200,6 +207,7 @@ def evaluate(training: _Training, job: Job) -> dict[str, float]:
                 training.tokenizer,
                 training.data.test_loader(),
                 job.device,
+                training.results if name == best else None,
             )
             prefix = "" if name == "model" else f"{name}_"
             found |= {prefix + key: value for key, value in metrics.items()}
@@ -230,9 +238,13 @@ def _set_loss(
         output, masks = output
     if not recipe.weights.auxiliary:
         output = _last_layer(output)
-    final = None if batch.is_final is None else batch.is_final[targets.keep].to(device)
+    final = torch.full((len(targets.keep),), math.nan) if batch.is_final is None else batch.is_final
     wanted = GroundingTargets(
-        boxes, targets.positive_map.to(device), targets.num_boxes, None, final
+        boxes,
+        targets.positive_map.to(device),
+        targets.num_boxes,
+        None,
+        final[targets.keep].to(device),
     )
     losses, matches = _losses(recipe, output, wanted, num_boxes)
     total = weighted_total(losses, _loss_weights(recipe))
@@ -263,6 +275,7 @@ def _losses(
         token_embeddings=output.token_embeddings,
         is_final_logits=output.is_final_logits,
         no_object_weight=recipe.weights.no_object,
+        name_tokens=recipe.weights.soft_token > 0,
     )
 
 
@@ -300,8 +313,11 @@ def _no_terms(training: _Training) -> dict[str, Tensor]:
 def _loss_weights(recipe: GroundRecipe) -> dict[str, float]:
     weights = recipe.weights
     return {
-        name: getattr(weights, name)
-        for name in ("soft_token", "box_l1", "box_giou", "contrastive_align", "is_final")
+        "soft_token": weights.soft_token or 1.0,  # of "object" against "no object"
+        "box_l1": weights.box_l1,
+        "box_giou": weights.box_giou,
+        "contrastive_align": weights.contrastive_align,
+        "is_final": weights.is_final,
     }
 
 
@@ -389,6 +405,12 @@ def _check(recipe: GroundRecipe) -> None:
         )
     if recipe.words.steps and dist.world_size() > 1:
         raise RecipeError("need words.steps=0 on several ranks; it is for one small machine")
+    aligned = recipe.network.alignment_dim > 0 and recipe.weights.contrastive_align > 0
+    if not recipe.weights.soft_token and not aligned:
+        raise RecipeError(
+            "need weights.soft_token, or weights.contrastive_align and network.alignment_dim, "
+            "above 0 to learn which phrase a box is, got neither"
+        )
     rates: Any = recipe.rates
     if min(rates.lr, rates.lr_backbone, rates.lr_text, rates.clip) < 0:
         raise RecipeError(f"need rates and clip of 0 or more, got {rates}")

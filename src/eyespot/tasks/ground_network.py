@@ -18,6 +18,7 @@ from eyespot.models.mdetr import CLEVR_HEADS, GQA_HEADS, GQA_UNIFIED_HEADS
 from eyespot.models.roberta import Roberta, RobertaSizes
 from eyespot.weights.load import load_weights
 from eyespot.weights.text_encoders import load_text_encoder
+from eyespot.weights.trunk import weights_of
 
 _TEXT: dict[str, RobertaSizes] = {
     "roberta-base": RobertaSizes(),
@@ -35,7 +36,9 @@ class Network:
 
     Attributes:
         backbone: Any network of `eyespot models`.
-        backbone_weights: A file of its weights; "" for new ones, or those of `start_from`.
+        backbone_weights: Its weights: a run's folder (of `eyespot train swav/...`, of
+            `classify/...`), a file, or a name of `eyespot weights list`; "" for new ones, or those
+            of `start_from`.
         frozen_norms: Its batch norms are fixed scales and shifts.
         padding: Of its strided convolutions; published EfficientNets: "tensorflow".
         last_map: Which of its maps is the last that is read.
@@ -158,9 +161,10 @@ def load_parts_(model: nn.Module, network: Network) -> list[str]:
             features_only=True,
             out_indices=backbone.out_indices,
         )
-        report = load_weights(plain, network.backbone_weights, head="drop")
+        report = load_weights(plain, weights_of(network.backbone_weights), head="drop")
         own = backbone.state_dict()
         backbone.load_state_dict({k: v for k, v in plain.state_dict().items() if k in own})
+        notes.append(f"backbone: {len(report.loaded)} tensors from {network.backbone_weights}")
         notes += [f"backbone: {note}" for note in report.notes]
     if network.text_weights:
         text = detector.transformer.text_encoder
