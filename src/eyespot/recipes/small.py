@@ -17,15 +17,15 @@ _COLOUR = Distortion(
     blur_probability=0.2, blur_sigma=(0.1, 1.0),
 )  # fmt: skip
 
-FASHION_TWO = (Crops(2, 28, (0.25, 1.0), _GREY),)
+FASHION_TWO = (Crops(2, 28, (0.5, 1.0), _GREY),)
 """Two views of an image of Fashion-MNIST."""
 
 FASHION = SelfSupRecipe(
     method=SwAV(),
     model="MNIST-RegNetY-2MF",
-    crops=(*FASHION_TWO, Crops(2, 16, (0.1, 0.4), _GREY)),
+    crops=(*FASHION_TWO, Crops(2, 16, (0.25, 0.5), _GREY)),
     epochs=10,
-    batch_size=64,
+    batch_size=128,
     optimizer=OptimizerSettings("adamw", lr=2e-3, weight_decay=0.05),
     schedule=Schedule("swav", warmup_epochs=0.1, warmup_start=0.1, final=0.001, per="step"),
     probe=Probe(images=4000, resize_px=28, size_px=28),
