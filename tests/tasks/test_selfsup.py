@@ -18,6 +18,7 @@ from torch.testing import assert_close
 from eyespot import create_model
 from eyespot.data.multicrop import Crops
 from eyespot.data.samples import Sample
+from eyespot.data.views import TestView
 from eyespot.data.write_shards import write_shards
 from eyespot.errors import RecipeError, WeightsError
 from eyespot.tasks import run as running
@@ -28,6 +29,7 @@ from eyespot.tasks.optimization import Schedule
 from eyespot.tasks.run import Run
 from eyespot.tasks.unlabelled import open_unlabelled
 from eyespot.weights.load import load_weights
+from eyespot.weights.trunk import load_trunk
 from tests.distributed import run_ranks
 from tests.tasks.selfsup_runs import (
     FASHION,
@@ -349,6 +351,15 @@ def test_mistakes_are_named_before_anything_is_written(changes, sentence, tmp_pa
     with pytest.raises(RecipeError, match=sentence.replace("(", r"\(").replace(")", r"\)")):
         running.train(recipe, Run(str(FASHION), tmp_path / "run", workers=0))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_probe_looks_at_images_as_the_run_did(tmp_path):
+    recipe = make("simclr", tmp_path, epochs=1, mean=(0.3, 0.3, 0.3), std=(0.2, 0.2, 0.2))
+    recipe = replace(recipe, probe=replace(recipe.probe, resize_px=30))
+    train(recipe, tmp_path / "run")
+    trunk = load_trunk(tmp_path / "run")
+    assert trunk.view() == TestView(30, 28)
+    assert trunk.colours() == (recipe.mean, recipe.std)
 
 
 def test_parts_of_a_batch_give_the_mean_of_their_gradients(tmp_path):

@@ -2,13 +2,10 @@
 
 import hashlib
 import sys
-import time
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
-
-_EVERY_S = 10.0
 
 
 def embed(
@@ -47,6 +44,7 @@ def embed(
         workers: Processes that read images; -1 for as many as the machine has room for.
     """
     from eyespot import dist
+    from eyespot.cli.progress import Progress
     from eyespot.data.open import open_samples
     from eyespot.evals.feature_files import read_features
     from eyespot.predict.embedder import Embedder
@@ -75,7 +73,7 @@ def embed(
             rows_per_shard=rows_per_shard,
             half=half,
             num_workers=place.workers,
-            progress=_Progress() if dist.rank() == 0 else None,
+            progress=Progress("images") if dist.rank() == 0 else None,
         )
         if dist.rank() == 0:
             table = read_features(out, str(embedder.taps[0]))
@@ -92,18 +90,3 @@ def embed(
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _Progress:
-    """Says on standard error how far this process is."""
-
-    def __init__(self) -> None:
-        self.began = self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self.last < _EVERY_S and done < total:
-            return
-        self.last = now
-        rate = done / max(now - self.began, 1e-9)
-        print(f"{done:,} of {total:,} images, {rate:,.0f} a second", file=sys.stderr, flush=True)

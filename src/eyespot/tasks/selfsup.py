@@ -173,7 +173,7 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
     modules |= method.make_state(training)
     modules["contents"] = pictures.contents
     job = Job(modules, {"optimizer": training.optimizer}, place.device)
-    job.about = {"spec": json.dumps(spec_to_dict(build.spec)), "method": recipe.method.name}
+    job.about = _about(recipe, build)
     step = partial(train_step, recipe, training, pictures, base_rates(training.optimizer))
     every = recipe.evaluate_every or sizes.steps_per_epoch
     return Prepared(
@@ -373,6 +373,22 @@ def _target(build: Build, training: Training, place: Place) -> nn.Module:
     if isinstance(training.method, BYOL):
         build = replace(build, make_head=partial(byol.make_target_head, training.method))
     return build_target(build, place, training.network)
+
+
+def _about(recipe: SelfSupRecipe, build: Build) -> dict[str, str]:
+    """What the weights say of themselves: probes then look at images as this run did."""
+    probe = recipe.probe
+    pictures = {
+        "size_px": probe.size_px,
+        "test_resize_px": max(probe.resize_px, probe.size_px),
+        "mean": recipe.mean,
+        "std": recipe.std,
+    }
+    return {
+        "spec": json.dumps(spec_to_dict(build.spec)),
+        "method": recipe.method.name,
+        "pictures": json.dumps(pictures),
+    }
 
 
 def _notes(
