@@ -289,6 +289,37 @@ def stop_after(steps, recipe, source, out):
         running.train(recipe, Run(str(source), out, workers=0, checkpoint_every=2))
 
 
+def test_colours_on_the_device_are_the_loaders_and_go_on_to_the_bit(tmp_path, shards):
+    recipe = make("after", tmp_path, epochs=2, window=32, colours="device")
+    running.train(recipe, Run(str(shards), tmp_path / "whole", workers=0, checkpoint_every=2))
+    with pytest.raises(KeyboardInterrupt):
+        stop_after(5, recipe, shards, tmp_path / "run")
+    running.train(recipe, Run(str(shards), tmp_path / "run", workers=2, checkpoint_every=2))
+    (step, tensors, _), (other_step, others, _) = (
+        stored(tmp_path / each) for each in ("whole", "run")
+    )
+    assert step == other_step == 12
+    for key, value in tensors.items():
+        assert torch.equal(value, others[key]), key
+    late, early = (
+        views_of(replace(recipe, colours=where), shards, tmp_path) for where in ("device", "loader")
+    )
+    for one, other in zip(late, early, strict=True):
+        assert (one - other).abs().mean() < 0.02  # of the spread of a channel: one level
+
+
+def views_of(recipe, source, tmp_path):
+    place = running.Place(torch.device("cpu"), "none", 0, None)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selfsup, "train_step", lambda *args: seen.append(args))
+        prepared = running.prepare(recipe, Run(str(source), tmp_path / "views", workers=0), place)
+        batch = next(prepared.batches(0))
+        prepared.train_step(prepared.job, batch)
+    ((_, _, pictures, _, job, _),) = seen
+    return pictures.to_views(batch, job.device)
+
+
 def test_labels_are_never_looked_at(tmp_path):
     assert open_unlabelled(str(FASHION)).samples[0].label is None
     (tmp_path / "list.txt").write_text(f"{tmp_path}/a.jpg 0\n{tmp_path}/b.jpg -5\n")

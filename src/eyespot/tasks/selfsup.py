@@ -117,6 +117,9 @@ class SelfSupRecipe:
         compile: Whether torch.compile fuses the backbone's operations.
         checkpoint_blocks: Keep no activations inside blocks, compute them again.
         draft: Decode large JPEGs at a part of their size where no crop needs more.
+        colours: Where colours are changed and views blurred: by the "loader", picture by picture,
+            or by the "device", in batches, with the same draws and up to rounding the same
+            result; for machines whose GPUs wait for their loaders.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
         start_from: Weights of an earlier pretraining to begin with; "" for new ones.
@@ -143,6 +146,7 @@ class SelfSupRecipe:
     compile: bool = False
     checkpoint_blocks: bool = False
     draft: bool = True
+    colours: Literal["loader", "device"] = "loader"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     start_from: str = ""
@@ -318,7 +322,13 @@ def sizes_of(recipe: SelfSupRecipe, num_samples: int, device: torch.device) -> S
 def _pictures(recipe: SelfSupRecipe, run: Run, place: Place, data: Opened) -> Pictures:
     count = len(data.samples)
     return Pictures(
-        make_examples(data, recipe.crops, seed=recipe.seed, draft=recipe.draft),
+        make_examples(
+            data,
+            recipe.crops,
+            seed=recipe.seed,
+            draft=recipe.draft,
+            late_colours=recipe.colours == "device",
+        ),
         Order(count, recipe.batch_size, recipe.seed, window=recipe.window or None),
         recipe.mean,
         recipe.std,

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from eyespot import dist
+from eyespot.data.distort_batch import distort_batch
 from eyespot.data.loader import Batch, Examples, Loader
-from eyespot.data.multicrop import Crops, decode_side, multi_crop
+from eyespot.data.multicrop import Crops, decode_side, draw_steps, multi_crop, without_colours
 from eyespot.data.normalize import normalize
 from eyespot.data.open import Opened, find_splits, open_samples
 from eyespot.data.quarantine import Quarantine
@@ -119,10 +120,13 @@ class Pictures(NamedTuple):
 
     def to_views(self, batch: Batch, device: torch.device) -> Views:
         """Return a batch's views as the networks read them."""
-        return [
-            normalize(of_size.to(device, non_blocking=True), mean=self.mean, std=self.std)
-            for of_size in batch.images
-        ]
+        views = [of_size.to(device, non_blocking=True) for of_size in batch.images]
+        if batch.steps:
+            views = [
+                distort_batch(of_size.flatten(0, 1), steps.flatten(0, 1)).view(of_size.shape)
+                for of_size, steps in zip(views, batch.steps, strict=True)
+            ]
+        return [normalize(of_size, mean=self.mean, std=self.std) for of_size in views]
 
     def _loader(self, start: int, stop: int, quarantine: Quarantine | None) -> Loader[Batch]:
         return Loader(
@@ -137,7 +141,9 @@ class Pictures(NamedTuple):
         )
 
 
-def make_examples(data: Opened, crops: Sequence[Crops], *, seed: int, draft: bool) -> Examples:
+def make_examples(
+    data: Opened, crops: Sequence[Crops], *, seed: int, draft: bool, late_colours: bool = False
+) -> Examples:
     """Return the samples of a training set with their views.
 
     Args:
@@ -145,6 +151,7 @@ def make_examples(data: Opened, crops: Sequence[Crops], *, seed: int, draft: boo
         crops: Kinds of views.
         seed: Of the run.
         draft: Decode large JPEGs at half their size or less where no crop needs more.
+        late_colours: Leave colours and blur to the device, which does them in batches.
 
     Raises:
         RecipeError: If there are no crops, or a number is out of range.
@@ -159,7 +166,8 @@ def make_examples(data: Opened, crops: Sequence[Crops], *, seed: int, draft: boo
         raise RecipeError("need at least one kind of crops, got none")
     return Examples(
         data.samples,
-        partial(multi_crop, kinds=tuple(crops)),
+        partial(multi_crop, kinds=without_colours(crops) if late_colours else tuple(crops)),
         seed=seed,
         min_side=decode_side(crops) if draft else None,
+        draw_steps=partial(draw_steps, kinds=tuple(crops)) if late_colours else None,
     )
