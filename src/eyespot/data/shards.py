@@ -80,6 +80,16 @@ class Shards:
             label = checked_label(number, self.num_classes, name)
         return Sample(read_part(shard, start, size), label, name)
 
+    def listing(self) -> tuple[list[str], np.ndarray]:
+        """Return names and labels, -1 where there is none."""
+        names: list[str] = []
+        labels = []
+        for which in range(len(self._shards)):
+            index = self._index_of(which)
+            names += [f"{self._shards[which]}/{index.keys[i]}" for i in range(len(index))]
+            labels.append(index.labels)
+        return names, np.concatenate(labels)
+
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_indexes": OrderedDict()}
 
