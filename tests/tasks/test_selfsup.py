@@ -275,6 +275,22 @@ def test_a_list_of_shards_that_shrank_is_refused(tmp_path, shards):
         running.train(recipe, Run(str(shards), tmp_path / "run", workers=0))
 
 
+def test_a_shard_replaced_by_another_of_as_many_images_is_refused(tmp_path, shards):
+    recipe = make("after", tmp_path, epochs=2, window=32)
+    with pytest.raises(KeyboardInterrupt):
+        stop_after(3, recipe, shards, tmp_path / "run")
+    generator = np.random.default_rng(9)
+    others = [
+        Sample(generator.integers(0, 256, (24, 20, 3), dtype=np.uint8), None, f"{i:03}")
+        for i in range(16)
+    ]
+    write_shards(others, tmp_path / "other", samples_per_shard=16)
+    (new,) = (tmp_path / "other").glob("*.tar")
+    new.replace(sorted(shards.glob("*.tar"))[2])
+    with pytest.raises(RecipeError, match="got 96 in 6 shards with other images: a step"):
+        running.train(recipe, Run(str(shards), tmp_path / "run", workers=0))
+
+
 def stop_after(steps, recipe, source, out):
     plain = selfsup.train_step
 

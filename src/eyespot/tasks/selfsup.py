@@ -406,11 +406,27 @@ def _notes(
 ) -> tuple[str, ...]:
     views = " + ".join(f"{kind.count}x{kind.size_px}" for kind in recipe.crops)
     looks = labelled.description if labelled else "nothing, for want of labelled images"
+    few = _too_few(recipe, labelled)
     return (
         f"{recipe.method.name}: {recipe.model}, {views} px, {sizes.total_steps:,} steps of "
         f"{recipe.batch_size} images",
         f"trains on {data.description}",
         f"looks at its features with {looks}",
+        *((few,) if few else ()),
+    )
+
+
+def _too_few(recipe: SelfSupRecipe, labelled: Opened | None) -> str:
+    """Say that classes are too small for an image to find its own among its neighbours."""
+    if labelled is None or not labelled.num_classes:
+        return ""
+    count = min(recipe.probe.images, len(labelled.samples))
+    if count >= labelled.num_classes * recipe.probe.neighbours:
+        return ""
+    return (
+        f"knn_error will be high whatever is learnt: {count} labelled images of "
+        f"{labelled.num_classes} classes, of which {recipe.probe.neighbours} neighbours vote; "
+        "name more as --val"
     )
 
 

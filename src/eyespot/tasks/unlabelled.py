@@ -53,9 +53,11 @@ class Contents(nn.Module):
 
     def __init__(self, data: Opened, device: torch.device) -> None:
         super().__init__()
-        sizes = data.samples.sizes if isinstance(data.samples, Shards) else [len(data.samples)]
-        digest = hashlib.sha256(repr(sizes).encode()).digest()
-        self.now = [len(data.samples), len(sizes), int.from_bytes(digest[:7])]
+        shards = data.samples if isinstance(data.samples, Shards) else None
+        parts = 1 if shards is None else len(shards.sizes)
+        held = b"" if shards is None else shards.digests.tobytes()
+        digest = hashlib.sha256(held).digest()
+        self.now = [len(data.samples), parts, int.from_bytes(digest[:7])]
         self.kind = data.kind
         self.register_buffer("numbers", torch.tensor(self.now, device=device))
 
@@ -74,7 +76,7 @@ class Contents(nn.Module):
         )
         raise RecipeError(
             f"need the samples that this run was begun with, {was}, got {now}"
-            f"{' of other sizes' if was == now else ''}: a step would stand for other samples; "
+            f"{' with other images' if was == now else ''}: a step would stand for other samples; "
             "give it the old list, or begin a new run with --start-from its weights"
         )
 
