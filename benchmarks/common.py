@@ -24,7 +24,7 @@ import torch
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-PACKAGES = ("torch", "torchvision", "timm", "transformers", "numpy")
+PACKAGES = ("torch", "torchvision", "timm", "transformers", "lightly", "numpy")
 
 Contestants = Mapping[str, Callable[[], object]]
 Row = dict[str, Any]

@@ -10,7 +10,6 @@ import io
 import random
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,15 +18,14 @@ from benchmarks.timing import images_per_second
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from eyespot.data.decode import decode_image
-from eyespot.data.distort import Distortion
+from eyespot.data.distort_batch import distort_batch
 from eyespot.data.draws import Draws
 from eyespot.data.geometry import draw_log_crop
-from eyespot.data.multicrop import PRESETS, multi_crop
+from eyespot.data.multicrop import PRESETS, draw_steps, multi_crop, without_colours
 from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 
 KINDS = PRESETS["swav"]
-PLAIN = Distortion(jitter_probability=0.0, grey_probability=0.0, blur_probability=0.0)
-PLAIN_KINDS = [replace(kind, distortion=PLAIN) for kind in KINDS]
+PLAIN_KINDS = without_colours(KINDS)
 MEAN = torch.tensor(IMAGENET_MEAN)[:, None, None]
 STD = torch.tensor(IMAGENET_STD)[:, None, None]
 
@@ -47,6 +45,33 @@ def ours_float(photo: bytes, index: int) -> list[torch.Tensor]:
 def crops_only(photo: bytes, index: int) -> list[np.ndarray]:
     """Crops and flips; colours are left to the device."""
     return multi_crop(decode_image(photo), PLAIN_KINDS, seed=0, epoch=0, index=index)
+
+
+def batched_colours(num_photos: int, device: str) -> Callable[[bytes, int], object]:
+    """Colours and blur of all photos at once, after crops and flips: what the device does.
+
+    Loaded before; a call does one photo's share, by doing all of them every so often.
+    """
+    photos = [photo_like(375, 500, seed) for seed in range(num_photos)]
+    views = [crops_only(photo, index) for index, photo in enumerate(photos)]
+    steps = np.stack(
+        [draw_steps(375, 500, KINDS, seed=0, epoch=0, index=i) for i in range(num_photos)]
+    )
+    batches = []
+    for first, last in ((0, 2), (2, 8)):
+        stack = np.stack([view for of_photo in views for view in of_photo[first:last]])
+        images = torch.from_numpy(stack).permute(0, 3, 1, 2).to(device)
+        batches.append((images, torch.from_numpy(steps[:, first:last]).flatten(0, 1)))
+
+    def pipeline(photo: bytes, index: int) -> object:
+        if index % num_photos:
+            return None
+        done = [normalize(distort_batch(images, of_views)) for images, of_views in batches]
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return done
+
+    return pipeline
 
 
 def pil_hue(image: Image.Image, turn: float) -> Image.Image:
@@ -126,6 +151,9 @@ def torchvision_pipeline() -> dict[str, Callable[[bytes, int], object]]:
 if __name__ == "__main__":
     photos = [photo_like(375, 500, seed) for seed in range(16)]
     print(f"{len(photos)} JPEGs of 500x375, {sum(map(len, photos)) // len(photos)} bytes each")
+    gpu = {}
+    if torch.cuda.is_available():
+        gpu = {"ours, colours and blur in a batch, on the GPU": batched_colours(16, "cuda")}
     rates = images_per_second(
         {
             "PIL, normalised float": pil_pipeline,
@@ -133,6 +161,8 @@ if __name__ == "__main__":
             "ours, normalised float": ours_float,
             "ours, uint8 (normalise on the device)": ours_uint8,
             "ours, crops and flips only, uint8": crops_only,
+            "ours, colours and blur in a batch, on the CPU": batched_colours(len(photos), "cpu"),
+            **gpu,
             "decode only": lambda photo, index: decode_image(photo),
         },
         photos,

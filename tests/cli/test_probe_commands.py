@@ -107,6 +107,20 @@ def test_embed_writes_features_that_probes_read(data, tmp_path, capsys):
     assert capsys.readouterr().out == from_files
 
 
+def test_embed_writes_one_parquet_file(data, tmp_path, capsys):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "train.parquet"
+    main(
+        ["embed", data[0], "--weights", "random", "--model", data[1], "--split", "train",
+         "--out", str(out), "--device", "cpu", "--workers", "0", "--half"]
+    )  # fmt: skip
+    assert f"wrote {out}: 90 images" in capsys.readouterr().out
+    table = parquet.read_table(out)
+    assert table.num_rows == 90
+    assert len(table["pool"][0].as_py()) == 16
+    assert [path.name for path in tmp_path.iterdir()] == ["train.parquet"]
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [

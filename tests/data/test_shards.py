@@ -3,6 +3,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import tarfile
 
 import hypothesis.strategies as st
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 
 from eyespot.data.decode import decode_image
+from eyespot.data.samples import Sample
 from eyespot.data.shard_index import build_index, load_index
 from eyespot.data.shards import Shards, expand
 from eyespot.data.storage import read_part
-from tests.data.pictures import encode, smooth_picture
+from eyespot.data.write_shards import write_shards
+from tests.data.pictures import encode, noise_picture, smooth_picture
 
 PHOTO = encode(smooth_picture(16, 16), "JPEG")
 
@@ -313,3 +316,17 @@ def test_json_with_other_fields_gives_no_label(tmp_path):
     members = [("0.jpg", PHOTO), ("0.json", json.dumps({"url": "x"}).encode())]
     (tmp_path / "0.tar").write_bytes(tar_of(members))
     assert Shards(str(tmp_path))[0].label is None
+
+
+def test_a_shard_is_known_by_its_images_not_by_its_age(tmp_path):
+    samples = [Sample(noise_picture(9, 9, i), i % 2, f"{i}.png") for i in range(8)]
+    write_shards(samples, tmp_path / "a", samples_per_shard=4)
+    first = Shards(str(tmp_path / "a"))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")  # with other times
+    for shard in (tmp_path / "b").glob("*.tar"):
+        os.utime(shard, (1, 1))
+    assert Shards(str(tmp_path / "b")).digests.tolist() == first.digests.tolist()
+    samples[5] = Sample(smooth_picture(9, 9), 1, "5.png")
+    write_shards(samples, tmp_path / "c", samples_per_shard=4)
+    other = Shards(str(tmp_path / "c")).digests
+    assert (other == first.digests).tolist() == [True, False]

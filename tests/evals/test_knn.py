@@ -122,3 +122,25 @@ def test_bad_questions_are_answered_with_one_sentence():
         knn_votes(found, labels, 5, k=4)
     with pytest.raises(ValueError, match="temperature above 0"):
         knn_votes(found, labels, 5, temperature=0.0)
+
+
+@pytest.mark.parametrize("k", [1, 3, 20])
+@pytest.mark.parametrize("length", [640, 700])
+def test_long_rows_are_searched_whole(k, length):
+    rng = np.random.default_rng(k * length)
+    queries = torch.tensor(rng.integers(-3, 4, (7, 4)), dtype=torch.float32)
+    bank = torch.tensor(rng.integers(-3, 4, (length, 4)), dtype=torch.float32)  # many are equal
+    found = nearest(queries, bank, k, unit_length=False)
+    assert torch.equal(found.places, brute(queries, bank, k))
+    bank = torch.tensor(rng.normal(size=(length, 4)), dtype=torch.float32)  # none are
+    found = nearest(queries, bank, k, unit_length=False)
+    assert torch.equal(found.places, brute(queries, bank, k))
+
+
+def test_a_bank_that_does_not_fit_gives_the_same(monkeypatch):
+    queries, bank, _ = made_up(5)
+    whole = nearest(queries, bank, 9)
+    monkeypatch.setattr("eyespot.evals.knn._RESIDENT", 0)
+    blocks = nearest(queries, bank, 9, bank_block=50)
+    assert torch.equal(blocks.places, whole.places)
+    assert_close(blocks.similarities, whole.similarities)

@@ -189,3 +189,15 @@ def test_unlabelled_features_are_no_bank(data, tmp_path):
     with pytest.raises(ValueError, match="got -1; a probe needs labelled images"):
         measure(KnnProbe(Backbone(), TAP, ks=(1,)), run(str(tmp_path), str(tmp_path)))
     assert torch.is_grad_enabled()
+
+
+def test_progress_ends_at_every_image(data):
+    folder, model = data
+    told = {}
+
+    def progress(of):
+        return lambda done, total: told.setdefault(of, []).append((done, total))
+
+    measure(KnnProbe(Backbone(model=model), TAP, ks=(1,)), run(folder), progress=progress)
+    counts = sorted(len(open_samples(folder, split=split).samples) for split in ("train", "test"))
+    assert sorted(each[-1] for each in told.values()) == [(count, count) for count in counts]

@@ -18,6 +18,7 @@ from torch.testing import assert_close
 from eyespot import create_model
 from eyespot.data.multicrop import Crops
 from eyespot.data.samples import Sample
+from eyespot.data.views import TestView
 from eyespot.data.write_shards import write_shards
 from eyespot.errors import RecipeError, WeightsError
 from eyespot.tasks import run as running
@@ -28,6 +29,7 @@ from eyespot.tasks.optimization import Schedule
 from eyespot.tasks.run import Run
 from eyespot.tasks.unlabelled import open_unlabelled
 from eyespot.weights.load import load_weights
+from eyespot.weights.trunk import load_trunk
 from tests.distributed import run_ranks
 from tests.tasks.selfsup_runs import (
     FASHION,
@@ -273,6 +275,22 @@ def test_a_list_of_shards_that_shrank_is_refused(tmp_path, shards):
         running.train(recipe, Run(str(shards), tmp_path / "run", workers=0))
 
 
+def test_a_shard_replaced_by_another_of_as_many_images_is_refused(tmp_path, shards):
+    recipe = make("after", tmp_path, epochs=2, window=32)
+    with pytest.raises(KeyboardInterrupt):
+        stop_after(3, recipe, shards, tmp_path / "run")
+    generator = np.random.default_rng(9)
+    others = [
+        Sample(generator.integers(0, 256, (24, 20, 3), dtype=np.uint8), None, f"{i:03}")
+        for i in range(16)
+    ]
+    write_shards(others, tmp_path / "other", samples_per_shard=16)
+    (new,) = (tmp_path / "other").glob("*.tar")
+    new.replace(sorted(shards.glob("*.tar"))[2])
+    with pytest.raises(RecipeError, match="got 96 in 6 shards with other images: a step"):
+        running.train(recipe, Run(str(shards), tmp_path / "run", workers=0))
+
+
 def stop_after(steps, recipe, source, out):
     plain = selfsup.train_step
 
@@ -285,6 +303,37 @@ def stop_after(steps, recipe, source, out):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(selfsup, "train_step", dying)
         running.train(recipe, Run(str(source), out, workers=0, checkpoint_every=2))
+
+
+def test_colours_on_the_device_are_the_loaders_and_go_on_to_the_bit(tmp_path, shards):
+    recipe = make("after", tmp_path, epochs=2, window=32, colours="device")
+    running.train(recipe, Run(str(shards), tmp_path / "whole", workers=0, checkpoint_every=2))
+    with pytest.raises(KeyboardInterrupt):
+        stop_after(5, recipe, shards, tmp_path / "run")
+    running.train(recipe, Run(str(shards), tmp_path / "run", workers=2, checkpoint_every=2))
+    (step, tensors, _), (other_step, others, _) = (
+        stored(tmp_path / each) for each in ("whole", "run")
+    )
+    assert step == other_step == 12
+    for key, value in tensors.items():
+        assert torch.equal(value, others[key]), key
+    late, early = (
+        views_of(replace(recipe, colours=where), shards, tmp_path) for where in ("device", "loader")
+    )
+    for one, other in zip(late, early, strict=True):
+        assert (one - other).abs().mean() < 0.02  # of the spread of a channel: one level
+
+
+def views_of(recipe, source, tmp_path):
+    place = running.Place(torch.device("cpu"), "none", 0, None)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selfsup, "train_step", lambda *args: seen.append(args))
+        prepared = running.prepare(recipe, Run(str(source), tmp_path / "views", workers=0), place)
+        batch = next(prepared.batches(0))
+        prepared.train_step(prepared.job, batch)
+    ((_, _, pictures, _, job, _),) = seen
+    return pictures.to_views(batch, job.device)
 
 
 def test_labels_are_never_looked_at(tmp_path):
@@ -349,6 +398,15 @@ def test_mistakes_are_named_before_anything_is_written(changes, sentence, tmp_pa
     with pytest.raises(RecipeError, match=sentence.replace("(", r"\(").replace(")", r"\)")):
         running.train(recipe, Run(str(FASHION), tmp_path / "run", workers=0))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_probe_looks_at_images_as_the_run_did(tmp_path):
+    recipe = make("simclr", tmp_path, epochs=1, mean=(0.3, 0.3, 0.3), std=(0.2, 0.2, 0.2))
+    recipe = replace(recipe, probe=replace(recipe.probe, resize_px=30))
+    train(recipe, tmp_path / "run")
+    trunk = load_trunk(tmp_path / "run")
+    assert trunk.view() == TestView(30, 28)
+    assert trunk.colours() == (recipe.mean, recipe.std)
 
 
 def test_parts_of_a_batch_give_the_mean_of_their_gradients(tmp_path):

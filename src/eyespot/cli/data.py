@@ -3,13 +3,13 @@
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from eyespot.cli.data_convert import convert
+from eyespot.cli.progress import Progress
 from eyespot.design.quantities import short
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def shard(
             samples_per_shard=samples_per_shard,
             prefix=split or "shard",
             workers=(os.cpu_count() or 1) if workers is None else workers,
-            progress=_Progress(),
+            progress=Progress("shards"),
         )
         size = short(sum(path.stat().st_size for path in shards))
         print(f"wrote {len(shards)} shards of {len(opened.samples):,} images, {size}B, to {out}")
@@ -178,24 +178,6 @@ def _check_manifests(folder: Path) -> None:
         print(f"{manifest}: {len(found) - len(wrong)} of {len(found)} files are as written")
         for name, problem in wrong:
             print(f"    {name} {problem}")
-
-
-class _Progress:
-    """Says on stderr how many shards are done, on one line of a terminal, or now and then."""
-
-    def __init__(self) -> None:
-        self.start = self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        terminal = sys.stderr.isatty()
-        if done < total and now - self.last < (0.2 if terminal else 10.0):
-            return
-        self.last = now
-        left = (now - self.start) / done * (total - done)
-        text = f"{done} of {total} shards" + (f", {left:.0f} s left" if done < total else "")
-        end = "\n" if done == total or not terminal else ""
-        print(f"\r{text:40}" if terminal else text, end=end, file=sys.stderr, flush=True)
 
 
 COMMANDS = {"check": check, "convert": convert, "shard": shard}

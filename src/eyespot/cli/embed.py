@@ -1,14 +1,12 @@
 """`eyespot embed`: the features of a data set as files."""
 
 import hashlib
+import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
-
-_EVERY_S = 10.0
 
 
 def embed(
@@ -34,7 +32,7 @@ def embed(
     Args:
         data: A folder of images, a list, shards, or a built-in set.
         weights: A run's folder, a weights file, a name of `eyespot weights list`, or "random".
-        out: The folder to write.
+        out: The folder to write; or a file that ends in .parquet, which gets all rows at the end.
         model: The network, where the weights do not say.
         taps: Where features are taken: "pool", "s4", "s4@2x1" (a grid).
         split: "train", "val" or "test", where the data has several.
@@ -47,13 +45,19 @@ def embed(
         workers: Processes that read images; -1 for as many as the machine has room for.
     """
     from eyespot import dist
+    from eyespot.cli.progress import Progress
     from eyespot.data.open import open_samples
     from eyespot.evals.feature_files import read_features
+    from eyespot.evals.parquet import need_pyarrow, write_parquet
     from eyespot.predict.embedder import Embedder
     from eyespot.predict.export import export_features
     from eyespot.tasks.run import Run, processes
     from eyespot.weights.trunk import RANDOM, weights_of
 
+    table = out if out.suffix == ".parquet" else None
+    if table is not None:
+        need_pyarrow()
+        out = out.with_name(f"{out.name}.parts")
     opened = open_samples(data, split=split or None)
     with processes(Run(data, out, device=device, workers=workers)) as place:
         embedder = Embedder.from_pretrained(
@@ -75,15 +79,19 @@ def embed(
             rows_per_shard=rows_per_shard,
             half=half,
             num_workers=place.workers,
-            progress=_Progress() if dist.rank() == 0 else None,
+            progress=Progress("images") if dist.rank() == 0 else None,
         )
         if dist.rank() == 0:
-            table = read_features(out, str(embedder.taps[0]))
-            print(f"wrote {out}: {len(table.labels):,} images, {embedder.width} values each")
-            if table.problems:
-                first = table.problems[0]
+            found = read_features(out, str(embedder.taps[0]))
+            if table is not None:
+                write_parquet(out, table)
+                shutil.rmtree(out)
+            wrote = f"wrote {table or out}: {len(found.labels):,} images"
+            print(f"{wrote}, {embedder.width} values each")
+            if found.problems:
+                first = found.problems[0]
                 print(
-                    f"{len(table.problems)} images could not be read and are listed with their "
+                    f"{len(found.problems)} images could not be read and are listed with their "
                     f"reasons; the first, {first.name}: {first.problem}",
                     file=sys.stderr,
                 )
@@ -92,18 +100,3 @@ def embed(
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class _Progress:
-    """Says on standard error how far this process is."""
-
-    def __init__(self) -> None:
-        self.began = self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self.last < _EVERY_S and done < total:
-            return
-        self.last = now
-        rate = done / max(now - self.began, 1e-9)
-        print(f"{done:,} of {total:,} images, {rate:,.0f} a second", file=sys.stderr, flush=True)

@@ -80,6 +80,7 @@ def main(args: list[str]) -> None:
 def _quick(kind: str, args: list[str]) -> None:
     """Run a probe without a training loop, print and perhaps write what it found."""
     from eyespot import dist
+    from eyespot.cli.progress import Progress
     from eyespot.tasks import probe as probes
     from eyespot.tasks.retrieval import RetrievalProbe, measure_retrieval
     from eyespot.tasks.run import Run
@@ -94,8 +95,13 @@ def _quick(kind: str, args: list[str]) -> None:
     def run_probe(*, probe: Any, where: Where) -> None:
         out = where.out or Path()
         run = Run(where.data, out, where.val, device=where.device, workers=where.workers)
+        told = (lambda of: Progress(f"images of {of.split(':')[0]}")) if dist.rank() == 0 else None
         retrieval = kind == "retrieval"
-        found = measure_retrieval(probe, run) if retrieval else probes.measure(probe, run)
+        found = (
+            measure_retrieval(probe, run)
+            if retrieval
+            else probes.measure(probe, run, progress=told)
+        )
         if dist.rank() == 0:
             _report(kind, probe, where, found)
 

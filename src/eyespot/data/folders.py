@@ -56,6 +56,11 @@ class ImageFolder:
         label = int(self._labels[index]) if self.classes else None
         return Sample(read_image_file(self.root / name), label, name)
 
+    def listing(self) -> tuple[list[str], np.ndarray]:
+        """Return names and labels, -1 without classes."""
+        labels = self._labels if self.classes else np.full(len(self), -1)
+        return [self._paths[i] for i in range(len(self))], labels
+
     def _images_below(self, folder: str) -> list[str]:
         found = []
         for place, folders, files in os.walk(self.root / folder, followlinks=True):
@@ -112,6 +117,14 @@ class FileList:
             name, label = _split_label(name, where)
             checked_label(label, self.num_classes, where)
         return Sample(read_image_file(self.root / name), label, name)
+
+    def listing(self) -> tuple[list[str], np.ndarray]:
+        """Return names and labels, -1 where lines have none."""
+        rows = [self._rows[i] for i in range(len(self))]
+        if self.num_classes is None:
+            return rows, np.full(len(rows), -1)
+        found = [_split_label(row, f"line {i} of {self.path}") for i, row in enumerate(rows, 1)]
+        return [name for name, _ in found], np.array([label for _, label in found])
 
     def count_classes(self) -> int:
         """Return the largest label of all lines, plus one.

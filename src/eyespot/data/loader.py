@@ -46,6 +46,7 @@ class Example:
     index: int
     shift: tuple[float, float, float]
     bad: tuple[BadSample, ...]
+    steps: np.ndarray | None = None
 
 
 class Batch(NamedTuple):
@@ -58,6 +59,7 @@ class Batch(NamedTuple):
         indices: Of the samples that were read.
         shifts: What `normalize` adds to each sample's colours; zeros unless asked for.
         bad: Samples that could not be read and were replaced.
+        steps: For each size, what `distort_batch` is to do to its views; empty unless asked for.
     """
 
     step: int
@@ -66,6 +68,7 @@ class Batch(NamedTuple):
     indices: Int64[Tensor, " b"]
     shifts: Float[Tensor, "b 3"]
     bad: tuple[BadSample, ...]
+    steps: tuple[Float[Tensor, "_ b 7 2"], ...] = ()
 
 
 @runtime_checkable
@@ -115,6 +118,8 @@ class Examples(Dataset[Example]):
         max_pixels: Larger pictures count as damaged.
         min_side: See `decode_image`.
         pca_std: Of `pca_shift`; 0 for none.
+        draw_steps: `multicrop.draw_steps` with its kinds, where colours are left to the device:
+            (height, width, *, seed, epoch, index) -> steps of each view.
     """
 
     def __init__(
@@ -126,11 +131,13 @@ class Examples(Dataset[Example]):
         max_pixels: int = MAX_PIXELS,
         min_side: int | None = None,
         pca_std: float = 0.0,
+        draw_steps: Callable[..., np.ndarray] | None = None,
     ) -> None:
         self.samples = samples
         self.make_views = make_views
         self.seed = seed
         self.pca_std = pca_std
+        self.draw_steps = draw_steps
         self._decode = partial(_decode, max_pixels=max_pixels, min_side=min_side)
 
     def __len__(self) -> int:
@@ -139,13 +146,17 @@ class Examples(Dataset[Example]):
     def __getitem__(self, where: tuple[int, int, int]) -> Example:
         step, epoch, asked = where
         found = fetch(self.samples, asked, self._decode)
-        views = self.make_views(found.pixels, seed=self.seed, epoch=epoch, index=found.index)
+        where_from = {"seed": self.seed, "epoch": epoch, "index": found.index}
+        views = self.make_views(found.pixels, **where_from)
+        steps = None
+        if self.draw_steps is not None:
+            steps = self.draw_steps(*found.pixels.shape[:2], **where_from)
         shift = (0.0, 0.0, 0.0)
         if self.pca_std:
             draws = Draws(self.seed, epoch, found.index, _SHIFT_VIEW)
             shift = pca_shift(draws, std=self.pca_std)
         label = NO_LABEL if found.label is None else found.label
-        return Example(step, views, label, found.index, shift, found.bad)
+        return Example(step, views, label, found.index, shift, found.bad, steps)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Put examples together, as `collate` says."""
@@ -248,10 +259,13 @@ def collate(examples: Sequence[Example]) -> Batch:
     shapes = [[view.shape for view in example.views] for example in examples]
     if any(other != shapes[0] for other in shapes):
         raise ValueError(f"need views of the same sizes, got {shapes[0]} and others in one batch")
-    images, first = [], 0
+    images, steps, first = [], [], 0
     for _, group in groupby(shapes[0]):
         last = first + len(list(group))
         images.append(_stack([example.views[first:last] for example in examples]))
+        of_size = [example.steps[first:last] for example in examples if example.steps is not None]
+        if of_size:
+            steps.append(torch.from_numpy(np.stack(of_size, 1)))  # [v, B, 7, 2]
         first = last
     return Batch(
         examples[0].step,
@@ -260,6 +274,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         torch.tensor([example.index for example in examples]),
         torch.tensor([example.shift for example in examples]),
         tuple(bad for example in examples for bad in example.bad),
+        tuple(steps),
     )
 
 

@@ -7,13 +7,14 @@ Shapes: H, W of the picture.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from eyespot.data.distort import Distortion, distort, draw_distortion
+from eyespot.data.distort_batch import encode_ops
 from eyespot.data.draws import Draws
 from eyespot.data.geometry import Box, cut, draw_log_crop, flip, resize
 from eyespot.data.policies import Op
@@ -54,6 +55,7 @@ _BYOL_2 = Distortion(
     blur_probability=0.1,
     solarize_probability=0.2,
 )
+_NONE = Distortion(jitter_probability=0.0, grey_probability=0.0, blur_probability=0.0)
 _SMALL = (0.05, 0.14)
 
 PRESETS: dict[str, tuple[Crops, ...]] = {
@@ -96,6 +98,26 @@ def multi_crop(
             view = draw_view(Draws(seed, epoch, index, len(views)), height, width, kind)
             views.append(cut_view(image, view, kind.size_px))
     return views
+
+
+def draw_steps(
+    height: int, width: int, kinds: Sequence[Crops], *, seed: int, epoch: int, index: int
+) -> Float32[np.ndarray, "views 7 2"]:
+    """Return what `multi_crop` does to the colours of each view, for `distort_batch` to do it.
+
+    Arguments are those of `multi_crop`; height and width are the picture's.
+    """
+    steps: list[np.ndarray] = []
+    for kind in kinds:
+        for _ in range(kind.count):
+            draws = Draws(seed, epoch, index, len(steps))
+            steps.append(encode_ops(draw_view(draws, height, width, kind).ops))
+    return np.stack(steps)
+
+
+def without_colours(kinds: Sequence[Crops]) -> tuple[Crops, ...]:
+    """Return the same crops and mirrorings, whose colours are left as they are."""
+    return tuple(replace(kind, distortion=_NONE) for kind in kinds)
 
 
 def draw_view(draws: Draws, height: int, width: int, kind: Crops) -> View:

@@ -25,7 +25,7 @@ _PCA_VECTORS = (  # rows R, G, B
 
 
 def normalize(
-    images: UInt8[Tensor, "*b 3 h w"],
+    images: UInt8[Tensor, "*b 3 h w"] | Float[Tensor, "*b 3 h w"],
     *,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
@@ -35,7 +35,7 @@ def normalize(
     """Return (images / 255 + shift - mean) / std, in channels-last memory.
 
     Args:
-        images: RGB.
+        images: RGB, in 0..255.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1. The published SwAV runs used 0.228 for red.
         shift: What `pca_shift` drew for each picture.
@@ -48,7 +48,9 @@ def normalize(
     if shift is not None:
         offset = offset + shift.to(images.device, dtype) * (255 * scale)  # [*b, 3]
     width = images.shape[-1]
-    rows = images.movedim(-3, -1).to(dtype).flatten(-2)  # [*b, h, w * 3]: three factors, repeated
+    rows = (
+        images.movedim(-3, -1).to(dtype, copy=True).flatten(-2)
+    )  # [*b, h, w * 3]: three factors, repeated
     rows.mul_(scale.tile(width)).add_(offset.tile(width)[..., None, :])
     return rows.view(*rows.shape[:-1], width, 3).movedim(-1, -3)
 

@@ -4,6 +4,7 @@ A Python list of names costs a hundred bytes a name in every process that touche
 names are one block of bytes and one array of places, in memory or mapped from disk.
 """
 
+import hashlib
 import mmap
 import os
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,10 @@ class PackedStrings:
 
     def __len__(self) -> int:
         return len(self._ends)
+
+    def digest(self) -> bytes:
+        """Return a sha256 of all strings and where each ends."""
+        return hashlib.sha256(self._ends.tobytes() + self._block).digest()
 
     def __getitem__(self, index: int) -> str:
         index = range(len(self))[index]

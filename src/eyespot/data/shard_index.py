@@ -26,10 +26,11 @@ from eyespot.data.storage import exists, is_remote, open_file, size_and_time
 SUFFIX = ".index"
 NO_LABEL = -1
 
-_FORMAT = "eyespot shard index 1"
+_FORMAT = "eyespot shard index 2"
 _PICKLES = frozenset(("pkl", "pickle", "pyd", "pt", "pth", "ckpt", "joblib", "dill"))
 _MAX_LABEL_BYTES = 1 << 20
 _BLOCK = 512
+_TAIL = 32  # bytes of an image that tell it from others: checksums of a PNG, the last of a JPEG
 
 
 class Entry(NamedTuple):
@@ -50,15 +51,27 @@ class ShardIndex:
         starts: First byte of each image.
         sizes: Bytes of each image.
         labels: Labels; `NO_LABEL` where there is none.
+        tails: A sha256 of the last bytes of all images.
     """
 
     keys: PackedStrings
     starts: np.ndarray
     sizes: np.ndarray
     labels: np.ndarray
+    tails: np.ndarray
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def digest(self) -> int:
+        """Return a number of 63 bits that another shard will not have.
+
+        It knows the names, places, lengths and last bytes of all images, and not when a shard was
+        written: a copy is the same shard.
+        """
+        places = self.starts.tobytes() + self.sizes.tobytes()
+        parts = self.keys.digest() + places + self.tails.tobytes()
+        return int.from_bytes(hashlib.sha256(parts).digest()[:8]) >> 1
 
     def __getitem__(self, index: int) -> Entry:
         return Entry(
@@ -103,7 +116,10 @@ def build_index(shard: str) -> ShardIndex:
     """Read a tar once, header by header, and return its index; `load_index` says what it raises."""
     try:
         with open_file(shard) as file:
-            entries = list(_entries(shard, file))
+            entries, tails = [], hashlib.sha256()
+            for entry in _entries(shard, file):
+                entries.append(entry)
+                tails.update(_tail(file, entry))
     except tarfile.TarError as error:
         raise ValueError(f"the shard {shard} is truncated or no plain tar: {error}") from error
     if not entries:
@@ -113,7 +129,15 @@ def build_index(shard: str) -> ShardIndex:
         np.array([entry.start for entry in entries], np.int64),
         np.array([entry.size for entry in entries], np.int64),
         np.array([entry.label for entry in entries], np.int64),
+        np.frombuffer(tails.digest(), np.uint8),
     )
+
+
+def _tail(file: Any, entry: Entry) -> bytes:
+    """Read the last bytes of an image; what reads the tar finds its own place again."""
+    length = min(_TAIL, entry.size)
+    file.seek(entry.start + entry.size - length)
+    return bytes(file.read(length))
 
 
 def save_index(index: ShardIndex, path: Path, stamp: list[int]) -> None:
@@ -124,6 +148,7 @@ def save_index(index: ShardIndex, path: Path, stamp: list[int]) -> None:
         "starts": index.starts,
         "sizes": index.sizes,
         "labels": index.labels,
+        "tails": index.tails,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -141,7 +166,9 @@ def _unpack(data: bytes, stamp: list[int]) -> ShardIndex | None:
             return None
         arrays = load(data)
         keys = PackedStrings(os.fsdecode(arrays["keys"].tobytes()).split("\0"))
-        index = ShardIndex(keys, arrays["starts"], arrays["sizes"], arrays["labels"])
+        index = ShardIndex(
+            keys, arrays["starts"], arrays["sizes"], arrays["labels"], arrays["tails"]
+        )
     except (SafetensorError, ValueError, KeyError, TypeError):
         return None
     lengths = {len(keys), len(index.starts), len(index.sizes), len(index.labels)}

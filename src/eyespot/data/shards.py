@@ -31,6 +31,7 @@ class Shards:
     Attributes:
         label_limit: The largest label of all shards, plus one; 0 if there are none.
         num_unlabelled: Samples without a label.
+        digests: A number of each shard that another one will not have (`ShardIndex.digest`).
 
     Raises:
         ValueError: If there is no shard, or one is missing, truncated, holds a pickle, or lacks an
@@ -52,12 +53,16 @@ class Shards:
         self._index_dir = index_dir
         self._shards = PackedStrings(expanded)
         self.label_limit, self.num_unlabelled, counts = 0, 0, []
+        digests = []
         for shard in expanded:
-            labels = load_index(shard, index_dir).labels
+            index = load_index(shard, index_dir)
+            labels = index.labels
             counts.append(len(labels))
+            digests.append(index.digest())
             self.label_limit = max(self.label_limit, int(labels.max()) + 1)
             self.num_unlabelled += int((labels == NO_LABEL).sum())
         self._ends = np.cumsum(counts)
+        self.digests = np.array(digests, np.int64)
         self._indexes: OrderedDict[int, ShardIndex] = OrderedDict()
 
     @property
@@ -80,6 +85,16 @@ class Shards:
             label = checked_label(number, self.num_classes, name)
         return Sample(read_part(shard, start, size), label, name)
 
+    def listing(self) -> tuple[list[str], np.ndarray]:
+        """Return names and labels, -1 where there is none."""
+        names: list[str] = []
+        labels = []
+        for which in range(len(self._shards)):
+            index = self._index_of(which)
+            names += [f"{self._shards[which]}/{index.keys[i]}" for i in range(len(index))]
+            labels.append(index.labels)
+        return names, np.concatenate(labels)
+
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_indexes": OrderedDict()}
 
@@ -87,10 +102,11 @@ class Shards:
         if which not in self._indexes:
             index = load_index(self._shards[which], self._index_dir)
             count = int(self._ends[which]) - int(self._ends[which - 1] if which else 0)
-            if len(index) != count:
+            if len(index) != count or index.digest() != self.digests[which]:
                 raise RuntimeError(
                     f"need {self._shards[which]} to keep its {count} samples during a run, got "
-                    f"{len(index)}; was the shard replaced?"
+                    f"{len(index)}{' others' if len(index) == count else ''}; was the shard "
+                    "replaced?"
                 )
             self._indexes[which] = index
             if len(self._indexes) > _OPEN_INDEXES:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from eyespot.data.distort import Distortion, distort, draw_distortion
 from eyespot.data.draws import Draws
 from eyespot.data.geometry import draw_crop, flip, pad_crop, resized_crop, short_side_crop
 from eyespot.data.policies import apply_ops, parse_policy
@@ -17,12 +18,13 @@ from eyespot.data.policies import apply_ops, parse_policy
 
 @dataclass(frozen=True)
 class TrainView:
-    """Random resized crop, mirrored half the time, then AutoAugment or RandAugment.
+    """Random resized crop, mirrored half the time, then AutoAugment or RandAugment, then colours.
 
     Args:
         size_px: Side of the view.
         area: Range of the crop's share of the picture.
         policy: "AutoAugment", "RandAugment_N2_M0.5[_P1.0]", or "" for none.
+        distortion: Of colours, as in pretraining, after the policy; None for none.
 
     Raises:
         ValueError: If the policy is another string.
@@ -31,6 +33,7 @@ class TrainView:
     size_px: int = 224
     area: tuple[float, float] = (0.08, 1.0)
     policy: str = ""
+    distortion: Distortion | None = None
 
     def __post_init__(self) -> None:
         if self.policy:
@@ -47,6 +50,8 @@ class TrainView:
             view = flip(view)
         if self.policy:
             view = apply_ops(np.ascontiguousarray(view), parse_policy(self.policy)(draws))
+        if self.distortion is not None:
+            view = distort(view, draw_distortion(draws, self.distortion))
         return [view]
 
 

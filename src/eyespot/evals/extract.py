@@ -5,7 +5,7 @@ Shapes: B images of a batch, N samples that could be read, D width of a tap, h w
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -143,6 +143,7 @@ def extract(
         _Batches(samples, view, indices, batch_size, max_pixels),
         batch_size=None,
         num_workers=num_workers,
+        collate_fn=_as_it_is,
         worker_init_fn=_start_worker,
         generator=torch.Generator(),
     )
@@ -152,6 +153,11 @@ def extract(
             with torch.no_grad():
                 features = network(normalize(pixels.to(device), mean=mean, std=std))
         yield Part(rows, features)
+
+
+def images_at_a_time(size_px: int) -> int:
+    """Return a batch that keeps a processor busy: 64 images of 224 px, more of smaller ones."""
+    return max(64, min(256, 64 * 224**2 // size_px**2))
 
 
 def collect(parts: Iterator[Part], *, dtype: torch.dtype = torch.float32) -> Table:
@@ -187,6 +193,11 @@ def rank_part(count: int) -> range:
     """Return this rank's share of 0..count-1; shares are neighbours, and as equal as can be."""
     ranks, rank = dist.world_size(), dist.rank()
     return range(count * rank // ranks, count * (rank + 1) // ranks)
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Keep torch from looking for numbers in every row."""
+    return batch
 
 
 def _start_worker(worker: int) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from eyespot.errors import unknown_name
@@ -162,10 +163,9 @@ def read_features(folder: Path, tap: str | None = None) -> Table:
     rows: list[Row] = []
     parts: list[Tensor] = []
     for shard in range(about.num_shards):
-        own = _read_rows(_rows_path(folder, shard))
-        path = _features_path(folder, shard, tap)
+        own, features = read_shard(folder, shard, (tap,))
         rows += own
-        parts.append(_read_array(path, sum(not row.problem for row in own)))
+        parts += features
     good = [row for row in rows if not row.problem]
     return Table(
         [parts[0] if len(parts) == 1 else torch.cat(parts)],
@@ -173,6 +173,19 @@ def read_features(folder: Path, tap: str | None = None) -> Table:
         torch.tensor([row.index for row in good], dtype=torch.int64),
         [row for row in rows if row.problem],
     )
+
+
+def read_shard(
+    folder: Path, shard: int, taps: Sequence[str]
+) -> tuple[list[Row], list[Float[Tensor, "n _"]]]:
+    """Read one shard that is whole: all its rows, and features of those without a problem.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    rows = _read_rows(_rows_path(folder, shard))
+    count = sum(not row.problem for row in rows)
+    return rows, [_read_array(_features_path(folder, shard, tap), count) for tap in taps]
 
 
 def _read_rows(path: Path) -> list[Row]:

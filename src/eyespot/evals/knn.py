@@ -16,6 +16,9 @@ from torch.distributed import ProcessGroup
 
 from eyespot import dist
 
+_GROUP = 16  # similarities of which only the largest is looked at first
+_RESIDENT = 1 << 28  # values of a bank that is kept on the queries' device, 1 GiB of float32
+
 
 class Neighbours(NamedTuple):
     """The bank's most similar features, best first; of equal ones the earlier in the bank.
@@ -49,7 +52,8 @@ def nearest(
 
     Args:
         queries: Any floating type; compared in float32 or better.
-        bank: May lie in memory mapped from a file; one block of it is used at a time.
+        bank: May lie in memory mapped from a file; one block of it is used at a time, unless it is
+            small enough to be kept on the queries' device (1 GiB).
         k: How many.
         unit_length: Scale all features to length 1 first, so that similarities are cosines.
         query_ids: With `bank_ids`: no query finds the feature of its own id (leave one out).
@@ -78,6 +82,9 @@ def nearest(
             "smaller k or more labelled images"
         )
     first = int(counts[: dist.rank(group), 0].sum())
+    ready = bank.numel() <= _RESIDENT  # else a block at a time, again for every block of queries
+    if ready:
+        bank = _prepared(bank.to(queries.device), unit_length)
     found = []
     for start in range(0, int(counts[:, 1].max()), query_block):
         some = _padded(queries[start : start + query_block], query_block, group)
@@ -87,7 +94,7 @@ def nearest(
             ids = (dist.all_gather_cat(some_ids, group=group), bank_ids)
         else:
             ids = None
-        local = _nearest_here(everyone, bank, ids, k, first, unit_length, bank_block)
+        local = _nearest_here(everyone, bank, ids, k, first, unit_length and not ready, bank_block)
         mine = _own_part(local, len(some), group)
         here = len(queries[start : start + query_block])
         found.append(Neighbours(mine.similarities[:here], mine.places[:here]))
@@ -197,8 +204,34 @@ def _nearest_here(
 
 
 def _top(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k largest of each row, of equal ones the first, whatever `topk` prefers."""
-    k = min(k, similarities.shape[1])
+    """Return the k largest of each row, of equal ones the first, in the order of their places.
+
+    Long rows are cut into groups; the k largest lie in the k groups of largest maxima, and only
+    those are searched.
+    """
+    rows, length = similarities.shape
+    k = min(k, length)
+    groups = length // _GROUP
+    if groups < 2 * k:
+        return _top_of_all(similarities, k)
+    whole = similarities[:, : groups * _GROUP].view(rows, _GROUP, groups)  # a group is a column
+    maxima = whole.amax(1)  # [Q, groups]
+    chosen = maxima.topk(k, sorted=False).indices.sort(1).values  # [Q, k]
+    among = whole.gather(2, chosen[:, None].expand(-1, _GROUP, -1)).flatten(1)  # [Q, _GROUP k]
+    steps = torch.arange(0, groups * _GROUP, groups, device=chosen.device)
+    places = (chosen[:, None] + steps[:, None]).flatten(1)  # ascending, as _top_of_all needs it
+    rest = torch.arange(groups * _GROUP, length, device=chosen.device).expand(rows, -1)
+    among = torch.cat([among, similarities[:, groups * _GROUP :]], 1)
+    values, where = _top_of_all(among, k)
+    where = torch.cat([places, rest], 1).gather(1, where)
+    tied = ((maxima >= values.amin(1, keepdim=True)).sum(1) > k).nonzero()[:, 0]
+    if len(tied):  # another group may hold an equal one that comes first
+        values[tied], where[tied] = _top_of_all(similarities[tied], k)
+    return values, where
+
+
+def _top_of_all(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Search whole rows, whatever `topk` prefers among equals."""
     values, where = similarities.topk(k, sorted=False)
     tied = ((similarities >= values.amin(1, keepdim=True)).sum(1) > k).nonzero()[:, 0]
     if len(tied):

@@ -45,7 +45,7 @@ def fashion_mnist() -> SelfSupRecipe:
 def smoke() -> SelfSupRecipe:
     """A few CPU steps: checks the wiring, says nothing about accuracy.
 
-    Run:     eyespot train moco/smoke --data scenes:count=64,val_count=32,size=48 --out DIR
+    Run:     eyespot train moco/smoke --data scenes:count=64,size=48,by=colour --out DIR
     Expect:  to end
     Cost:    seconds
     """

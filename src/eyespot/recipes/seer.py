@@ -143,7 +143,7 @@ def rg_10b() -> SelfSupRecipe:
 def smoke() -> SelfSupRecipe:
     """A few CPU steps of the billion-image recipe's parts: one pass, windows, a deep head.
 
-    Run:     eyespot train seer/smoke --data scenes:count=64,val_count=32,size=48 --out DIR
+    Run:     eyespot train seer/smoke --data scenes:count=64,size=48,by=colour --out DIR
     Expect:  to end
     Cost:    seconds
     """

@@ -100,7 +100,7 @@ def scenes() -> SelfSupRecipe:
 def smoke() -> SelfSupRecipe:
     """A few CPU steps: checks the wiring, says nothing about accuracy.
 
-    Run:     eyespot train simclr/smoke --data scenes:count=64,val_count=32,size=48 --out DIR
+    Run:     eyespot train simclr/smoke --data scenes:count=64,size=48,by=colour --out DIR
     Expect:  to end
     Cost:    seconds
     """

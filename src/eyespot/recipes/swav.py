@@ -217,7 +217,7 @@ def scenes_trunk() -> SelfSupRecipe:
 def smoke() -> SelfSupRecipe:
     """A few CPU steps: checks the wiring, says nothing about accuracy.
 
-    Run:     eyespot train swav/smoke --data scenes:count=64,val_count=32,size=48 --out DIR
+    Run:     eyespot train swav/smoke --data scenes:count=64,size=48,by=colour --out DIR
     Expect:  to end
     Cost:    seconds
     """

@@ -23,6 +23,8 @@ from eyespot.design.specs import Spec
 from eyespot.errors import RecipeError
 from eyespot.losses.classify import block_partners, mix, smooth_one_hot, soft_cross_entropy
 from eyespot.models.build import create_model
+from eyespot.models.convnet import ConvNet
+from eyespot.models.projected import keep_projection_
 from eyespot.models.speed import (
     SpeedSettings,
     autocast,
@@ -32,15 +34,17 @@ from eyespot.models.speed import (
     to_layout,
 )
 from eyespot.models.sync_bn import to_sync_bn
+from eyespot.models.vit import ViT
 from eyespot.optim.ema import pycls_alpha, update_ema_
 from eyespot.tasks.kept_spec import spec_of
-from eyespot.tasks.labelled import LabelledData, open_labelled
+from eyespot.tasks.labelled import FewLabels, LabelledData, open_labelled
 from eyespot.tasks.optimization import (
     OptimizerSettings,
     Schedule,
     base_rates,
     make_optimizer,
     rate_factor,
+    scale_head_rate_,
     set_rates_,
 )
 from eyespot.tasks.pictures import Pictures, to_network
@@ -59,6 +63,8 @@ from eyespot.train.precise_bn import update_precise_bn_
 from eyespot.train.sharding import wrap
 from eyespot.train.update import backward_all, step_
 from eyespot.weights.load import load_weights
+from eyespot.weights.pretraining import open_projection
+from eyespot.weights.trunk import weights_file
 
 _MIXING = 0x6D6978  # sets the mixing draws apart from all others of a seed
 
@@ -89,6 +95,7 @@ class ClassifyRecipe:
         model: A name (`eyespot models`) or a spec file.
         num_classes: Outputs; 0 for as many as the data has.
         train_images: Train on so many only, the same ones on every machine; 0 for all.
+        labels: Which of them keep their labels; the others are left out.
         epochs: Passes over the training data.
         batch_size: Images of a step, all ranks together.
         accumulate: Parts in which each rank works a step off, to save memory.
@@ -107,6 +114,9 @@ class ClassifyRecipe:
         checkpoint_blocks: Keep no activations inside blocks, compute them again.
         start_from: A weights file to begin with (fine-tuning); "" for new weights.
         start_head: Whether its classifier is taken too.
+        keep_projection: Put the first layer of its pretraining head before the classifier
+            (SimCLRv2 and SEER do, for few labels).
+        head_rate: Learning rate of what follows the backbone, times that of the others.
         evaluate_every: Epochs from one evaluation to the next.
         eval_batch_size: Images of an evaluation's batch, each rank.
         seed: Of everything random.
@@ -115,6 +125,7 @@ class ClassifyRecipe:
     model: str = "RegNetY-400MF"
     num_classes: int = 0
     train_images: int = 0
+    labels: FewLabels = field(default_factory=FewLabels)
     epochs: int = 100
     batch_size: int = 1024
     accumulate: int = 1
@@ -132,6 +143,8 @@ class ClassifyRecipe:
     checkpoint_blocks: bool = False
     start_from: str = ""
     start_head: bool = False
+    keep_projection: bool = False
+    head_rate: float = 1.0
     evaluate_every: int = 1
     eval_batch_size: int = 200
     seed: int = 1
@@ -145,7 +158,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
         ValueError: If the data cannot be used.
     """
     _check(recipe)
-    train, val = open_labelled(run, recipe.train_images)
+    train, val = open_labelled(run, recipe.train_images, recipe.labels)
     num_classes = recipe.num_classes or train.num_classes or 0
     if num_classes < max(train.num_classes or 0, val.num_classes or 0, 1):
         raise RecipeError(
@@ -157,6 +170,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
     network, average = _networks(recipe, spec, num_classes, speed, run.out, place)
     model = wrap(network, place.parallel, compute_dtype=speed.dtype)
     optimizer = make_optimizer(network, recipe.optimizer, recipe.batch_size)
+    scale_head_rate_(optimizer, network.get_classifier(), recipe.head_rate)  # type: ignore[operator]
     data = LabelledData.of(
         train,
         val,
@@ -340,6 +354,9 @@ def _networks(
     def new() -> nn.Module:
         size = recipe.pictures.size_px
         network = create_model(spec, num_classes=num_classes, image_size=size)
+        if recipe.keep_projection:
+            assert isinstance(network, ConvNet | ViT)
+            keep_projection_(network, *open_projection(_with_projection(recipe, out)))
         if recipe.sync_bn:
             network = to_sync_bn(network)
         return network.to(place.device)
@@ -357,6 +374,12 @@ def _networks(
         if place.parallel == "fsdp":
             average = wrap(average, "fsdp", compute_dtype=speed.dtype)
     return prepare_training(network, speed), average
+
+
+def _with_projection(recipe: ClassifyRecipe, out: Path) -> Path:
+    """The weights to begin with, or, once they are gone, those that the run has made of them."""
+    start = Path(recipe.start_from)
+    return start if start.is_file() else weights_file(out)
 
 
 def _start_(network: nn.Module, recipe: ClassifyRecipe, out: Path) -> None:
@@ -394,6 +417,11 @@ def _about(spec: Spec, num_classes: int, recipe: ClassifyRecipe, data: Opened) -
 
 
 def _check(recipe: ClassifyRecipe) -> None:
+    if recipe.keep_projection and (not recipe.start_from or recipe.start_head):
+        raise RecipeError(
+            "need the weights of a pretraining (start_from) and a new classifier to keep its "
+            f"projection, got start_from={recipe.start_from!r} and start_head={recipe.start_head}"
+        )
     if min(recipe.epochs, recipe.batch_size, recipe.accumulate, recipe.evaluate_every) < 1:
         raise RecipeError(
             "need epochs, batch_size, accumulate and evaluate_every of 1 or more, got "
@@ -414,6 +442,9 @@ def _check(recipe: ClassifyRecipe) -> None:
             "average.decay": Within(recipe.average.decay, 0, 1),
             "precise_bn": Within(recipe.precise_bn, 0),
             "eval_batch_size": Within(recipe.eval_batch_size, 1),
+            "labels.share": Within(recipe.labels.share, 0, 1),
+            "labels.seed": Within(recipe.labels.seed, 0),
+            "head_rate": Within(recipe.head_rate, 0),
             "num_classes": Within(recipe.num_classes, 0),
             "train_images": Within(recipe.train_images, 0),
             "seed": Within(recipe.seed, 0),

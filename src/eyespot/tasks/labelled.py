@@ -1,26 +1,48 @@
 """Labelled images for a training run: opened, and ready to be loaded from any step."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from eyespot import dist
+from eyespot.data.few_labels import few_of, listing, read_name_list
 from eyespot.data.held_out import held_out
 from eyespot.data.loader import Batch, Examples, Loader
 from eyespot.data.open import Opened, find_splits, open_samples, open_train_and_val
 from eyespot.data.quarantine import Quarantine
 from eyespot.data.sampling import Order
+from eyespot.errors import RecipeError
+from eyespot.evals.lowshot import label_subset
 from eyespot.tasks.pictures import Pictures, evaluation_view, train_view
 from eyespot.tasks.run import Place, Run
 
 
-def open_labelled(run: Run, train_images: int) -> tuple[Opened, Opened]:
+@dataclass(frozen=True, slots=True)
+class FewLabels:
+    """Which training images keep their labels; the others are left out.
+
+    Attributes:
+        share: Of each class, and at least one image of it; 0 for all.
+        names: A file with the names of those that do, one a line, such as the published lists of
+            1 % and 10 % of ImageNet; "" for none.
+        seed: Of the choice; a smaller share of one seed is in every larger one.
+    """
+
+    share: float = 0.0
+    names: str = ""
+    seed: int = 0
+
+
+def open_labelled(
+    run: Run, train_images: int, few: FewLabels = FewLabels()
+) -> tuple[Opened, Opened]:
     """Open what to train on and what to evaluate on; both have labels of the same classes.
 
     Args:
         run: Names the data.
         train_images: Keep so many training images only, the same ones on every machine; 0 for all.
+        few: Which of them keep their labels.
 
     Raises:
         ValueError: If the data cannot be used.
@@ -29,7 +51,24 @@ def open_labelled(run: Run, train_images: int) -> tuple[Opened, Opened]:
     if 0 < train_images < len(train.samples):
         some = held_out(train.samples, train_images)[1]
         train = replace(train, samples=some, description=f"{train_images} of {train.description}")
-    return train, val
+    return _with_few_labels(train, few), val
+
+
+def _with_few_labels(train: Opened, few: FewLabels) -> Opened:
+    if few.share and few.names:
+        raise RecipeError(f"need labels.share or labels.names, got {few.share} and {few.names}")
+    if few.names:
+        chosen = read_name_list(Path(few.names), listing(train.samples).names)
+    elif few.share:
+        labels = listing(train.samples).labels
+        chosen = label_subset(labels, fraction=few.share, seed=few.seed)
+    else:
+        return train
+    return replace(
+        train,
+        samples=few_of(train.samples, chosen),
+        description=f"{len(chosen):,} labels of {train.description}",
+    )
 
 
 def _open_pair(run: Run) -> tuple[Opened, Opened]:

@@ -106,6 +106,26 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, batch_size: in
             return LARC(groups, lr, momentum=settings.momentum)
 
 
+def scale_head_rate_(optimizer: Optimizer, head: nn.Module, factor: float) -> None:
+    """Give a head's parameters groups of their own, with rates times a factor.
+
+    Args:
+        optimizer: From `make_optimizer`, before its first step.
+        head: A part of its model.
+        factor: 1 changes nothing.
+    """
+    if factor == 1:
+        return
+    own = {id(parameter) for parameter in head.parameters()}
+    for group in list(optimizer.param_groups):
+        mine = [p for p in group["params"] if id(p) in own]
+        if mine:
+            group["params"] = [p for p in group["params"] if id(p) not in own]
+            changes = {"params": mine, "lr": group["lr"] * factor, "name": f"head {group['name']}"}
+            optimizer.add_param_group(group | changes)
+    optimizer.param_groups = [group for group in optimizer.param_groups if group["params"]]
+
+
 def rate_factor(schedule: Schedule, step: int, *, steps_per_epoch: int, epochs: float) -> float:
     """Return the learning rate's factor at a step, counted from 0.
 

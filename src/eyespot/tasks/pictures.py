@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from eyespot.data.distort import Distortion
 from eyespot.data.loader import Batch, MakeViews
 from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from eyespot.data.views import PaddedView, TestView, TrainView
@@ -25,6 +26,10 @@ class Pictures:
         area: Range of a random crop's share of the image.
         pad_px: Padding of "pad".
         policy: "AutoAugment", "RandAugment_N2_M0.5", or "" for none.
+        colours: Strength s of SimCLR's and SwAV's colour distortion: brightness, contrast and
+            saturation by up to 0.8 s and hue by 0.2 s, four times of five, then grey, once of
+            five; 0 for none. Of "crop".
+        blur: How often a view is blurred after it, by 0.1 to 2 px, in 0..1.
         pca_std: Of AlexNet's colour shift; 0 for none.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
@@ -36,6 +41,8 @@ class Pictures:
     area: tuple[float, float] = (0.08, 1.0)
     pad_px: int = 4
     policy: str = ""
+    colours: float = 0.0
+    blur: float = 0.0
     pca_std: float = 0.1
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -54,11 +61,29 @@ def train_view(pictures: Pictures) -> MakeViews:
         )
     match pictures.view:
         case "crop":
-            return TrainView(pictures.size_px, pictures.area, pictures.policy)
+            return TrainView(
+                pictures.size_px, pictures.area, pictures.policy, _distortion(pictures)
+            )
         case "pad":
             return PaddedView(pictures.pad_px)
         case "middle":
             return evaluation_view(pictures)
+
+
+def _distortion(pictures: Pictures) -> Distortion | None:
+    """SimCLR's colour distortion (arXiv 2002.05709, appendix A), and its blur."""
+    strength = pictures.colours
+    if not (strength or pictures.blur):
+        return None
+    return Distortion(
+        brightness=0.8 * strength,
+        contrast=0.8 * strength,
+        saturation=0.8 * strength,
+        hue=0.2 * strength,
+        jitter_probability=0.8 if strength else 0.0,
+        grey_probability=0.2 if strength else 0.0,
+        blur_probability=pictures.blur,
+    )
 
 
 def evaluation_view(pictures: Pictures) -> MakeViews:

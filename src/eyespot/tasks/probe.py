@@ -3,6 +3,7 @@
 Features come from a backbone and images, or from folders that `eyespot embed` wrote.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from eyespot import dist
 from eyespot.data.open import Opened, find_splits, open_samples
 from eyespot.data.voc import VocImages, is_voc_folder
 from eyespot.evals.accuracy import TopK
-from eyespot.evals.extract import Row, Table, collect, extract, rank_part
+from eyespot.evals.extract import Part, Row, Table, collect, extract, images_at_a_time, rank_part
 from eyespot.evals.feature_files import is_feature_folder, read_features
 from eyespot.evals.knn import Neighbours, check_classes, knn_votes, nearest
 from eyespot.evals.lowshot import (
@@ -29,8 +30,10 @@ from eyespot.tasks.backbone import Backbone, Frozen, freeze
 from eyespot.tasks.linear import open_labelled
 from eyespot.tasks.run import Place, Run, own_randomness, processes
 
-_BATCH = 64
 _KNN_MAX = 512  # queries scored at a time, so that votes stay small
+
+Progress = Callable[[str], Callable[[int, int], None]]
+"""Called with a data set's description; what it returns, with images done and to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +126,15 @@ class _Sets(NamedTuple):
         return self.train.problems + self.test.problems
 
 
-def measure(probe: KnnProbe | SvmProbe | LowShotProbe, run: Run) -> Measured:
+def measure(
+    probe: KnnProbe | SvmProbe | LowShotProbe, run: Run, *, progress: Progress | None = None
+) -> Measured:
     """Measure a frozen backbone; under torchrun every rank calls this.
 
     Args:
         probe: What, and its numbers.
         run: Data, device and workers; `data` and `val` may be folders of `eyespot embed`.
+        progress: Told how far this rank is with its images.
 
     Raises:
         ValueError: If data, weights or numbers do not go together.
@@ -136,17 +142,19 @@ def measure(probe: KnnProbe | SvmProbe | LowShotProbe, run: Run) -> Measured:
     with processes(run) as place, own_randomness(0, place.device):
         match probe:
             case KnnProbe():
-                return _knn(probe, run, place)
+                return _knn(probe, run, place, progress)
             case SvmProbe():
-                return _svm(probe, run, place)
+                return _svm(probe, run, place, progress)
             case LowShotProbe():
-                return _low_shot(probe, run, place)
+                return _low_shot(probe, run, place, progress)
 
 
-def _knn(probe: KnnProbe, run: Run, place: Place) -> Measured:
+def _knn(probe: KnnProbe, run: Run, place: Place, progress: Progress | None) -> Measured:
     if not probe.ks:
         raise ValueError("need at least one number of neighbours, got none")
-    sets = _open_sets(probe.backbone, probe.tap, run, place, train_only=probe.leave_one_out)
+    sets = _open_sets(
+        probe.backbone, probe.tap, run, place, progress, train_only=probe.leave_one_out
+    )
     bank, queries = sets.train, sets.train if probe.leave_one_out else sets.test
     labels = dist.all_gather_rows(bank.labels)
     check_classes(labels, sets.num_classes)
@@ -168,13 +176,15 @@ def _knn(probe: KnnProbe, run: Run, place: Place) -> Measured:
     return Measured(metrics, sets.damaged, sets.notes)
 
 
-def _svm(probe: SvmProbe, run: Run, place: Place) -> Measured:
+def _svm(probe: SvmProbe, run: Run, place: Place, progress: Progress | None) -> Measured:
     if is_voc_folder(run.data):
         frozen = freeze(probe.backbone, (probe.tap,), place.device)
-        train, train_truths, test, test_truths, damaged = _voc_sets(frozen, Path(run.data), place)
+        train, train_truths, test, test_truths, damaged = _voc_sets(
+            frozen, Path(run.data), place, progress
+        )
         notes = frozen.trunk.notes
     else:
-        sets = _open_sets(probe.backbone, probe.tap, run, place)
+        sets = _open_sets(probe.backbone, probe.tap, run, place, progress)
         train, test = (dist.all_gather_rows(t.features[0]) for t in (sets.train, sets.test))
         labels, test_labels = (dist.all_gather_rows(t.labels) for t in (sets.train, sets.test))
         check_classes(labels, sets.num_classes)
@@ -201,10 +211,10 @@ def _svm(probe: SvmProbe, run: Run, place: Place) -> Measured:
     return Measured(metrics, damaged, notes)
 
 
-def _low_shot(probe: LowShotProbe, run: Run, place: Place) -> Measured:
+def _low_shot(probe: LowShotProbe, run: Run, place: Place, progress: Progress | None) -> Measured:
     if not (probe.fractions or probe.per_class) or probe.draws < 1 or not probe.penalties:
         raise ValueError("need a fraction or a number of labels per class, draws and penalties")
-    sets = _open_sets(probe.backbone, probe.tap, run, place)
+    sets = _open_sets(probe.backbone, probe.tap, run, place, progress)
     labels = dist.all_gather_rows(sets.train.labels)
     check_classes(labels, sets.num_classes)
     first = int(dist.all_gather_cat(torch.tensor([len(sets.train.labels)]))[: dist.rank()].sum())
@@ -246,7 +256,13 @@ def _fit_and_test(
 
 
 def _open_sets(
-    backbone: Backbone, tap: str, run: Run, place: Place, *, train_only: bool = False
+    backbone: Backbone,
+    tap: str,
+    run: Run,
+    place: Place,
+    progress: Progress | None,
+    *,
+    train_only: bool = False,
 ) -> _Sets:
     """Read or make features; each rank has neighbouring samples, in the order of the data."""
     stored = [is_feature_folder(Path(source)) for source in (run.data, run.val) if source]
@@ -267,8 +283,8 @@ def _open_sets(
     else:
         data, val, classes = open_labelled(run)
     frozen = freeze(backbone, (tap,), place.device)
-    train = _made(frozen, data, place)
-    test = train if train_only else _made(frozen, val, place)
+    train = _made(frozen, data, place, progress)
+    test = train if train_only else _made(frozen, val, place, progress)
     notes = (*frozen.trunk.notes, data.description, *(() if train_only else (val.description,)))
     return _checked(
         _Sets(train, test._replace(problems=[]) if train_only else test, classes, notes)
@@ -297,12 +313,15 @@ def _stored(folder: str, tap: str, place: Place) -> Table:
     )
 
 
-def _made(frozen: Frozen, data: Opened, place: Place) -> Table:
+def _made(frozen: Frozen, data: Opened, place: Place, progress: Progress | None) -> Table:
+    mine = rank_part(len(data.samples))
     parts = extract(
-        frozen.network, data.samples, frozen.view, rank_part(len(data.samples)),
-        device=frozen.device, batch_size=_BATCH, num_workers=place.workers,
-        mean=frozen.mean, std=frozen.std,
+        frozen.network, data.samples, frozen.view, mine,
+        device=frozen.device, batch_size=images_at_a_time(frozen.view.size_px),
+        num_workers=place.workers, mean=frozen.mean, std=frozen.std,
     )  # fmt: skip
+    if progress is not None:
+        parts = _told(parts, progress(data.description), len(mine))
     table = collect(parts)
     return Table(
         [each.to(place.device) for each in table.features],
@@ -312,15 +331,24 @@ def _made(frozen: Frozen, data: Opened, place: Place) -> Table:
     )
 
 
+def _told(parts: Iterator[Part], tell: Callable[[int, int], None], total: int) -> Iterator[Part]:
+    """The same parts, and after each is done with, how many images that makes."""
+    done = 0
+    for part in parts:
+        yield part
+        done += len(part.rows)
+        tell(done, total)
+
+
 def _voc_sets(
-    frozen: Frozen, folder: Path, place: Place
+    frozen: Frozen, folder: Path, place: Place, progress: Progress | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Row]]:
     """Features and truths of VOC's trainval and test images, all of them on every rank."""
     found: list[Tensor] = []
     damaged: list[Row] = []
     for split in ("trainval", "test"):
         images = VocImages(folder, split)
-        table = _made(frozen, Opened(images, "VOC", None, (), ""), place)
+        table = _made(frozen, Opened(images, "VOC", None, (), f"VOC {split}"), place, progress)
         truths = torch.from_numpy(images.truths).to(place.device)
         indices = dist.all_gather_rows(table.indices)
         found += [dist.all_gather_rows(table.features[0]), truths[indices]]

@@ -77,6 +77,8 @@ def check_pictures(pictures: Pictures) -> None:
             "pictures.size_px": Within(pictures.size_px, 1),
             "pictures.test_resize_px": Within(pictures.test_resize_px, 0),
             "pictures.pad_px": Within(pictures.pad_px, 0),
+            "pictures.colours": Within(pictures.colours, 0, 2.5),
+            "pictures.blur": Within(pictures.blur, 0, 1),
             "pictures.pca_std": Within(pictures.pca_std, 0),
         }
     )

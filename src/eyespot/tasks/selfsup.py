@@ -117,6 +117,9 @@ class SelfSupRecipe:
         compile: Whether torch.compile fuses the backbone's operations.
         checkpoint_blocks: Keep no activations inside blocks, compute them again.
         draft: Decode large JPEGs at a part of their size where no crop needs more.
+        colours: Where colours are changed and views blurred: by the "loader", picture by picture,
+            or by the "device", in batches, with the same draws and up to rounding the same
+            result; for machines whose GPUs wait for their loaders.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
         start_from: Weights of an earlier pretraining to begin with; "" for new ones.
@@ -143,6 +146,7 @@ class SelfSupRecipe:
     compile: bool = False
     checkpoint_blocks: bool = False
     draft: bool = True
+    colours: Literal["loader", "device"] = "loader"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     start_from: str = ""
@@ -173,7 +177,7 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
     modules |= method.make_state(training)
     modules["contents"] = pictures.contents
     job = Job(modules, {"optimizer": training.optimizer}, place.device)
-    job.about = {"spec": json.dumps(spec_to_dict(build.spec)), "method": recipe.method.name}
+    job.about = _about(recipe, build)
     step = partial(train_step, recipe, training, pictures, base_rates(training.optimizer))
     every = recipe.evaluate_every or sizes.steps_per_epoch
     return Prepared(
@@ -318,7 +322,13 @@ def sizes_of(recipe: SelfSupRecipe, num_samples: int, device: torch.device) -> S
 def _pictures(recipe: SelfSupRecipe, run: Run, place: Place, data: Opened) -> Pictures:
     count = len(data.samples)
     return Pictures(
-        make_examples(data, recipe.crops, seed=recipe.seed, draft=recipe.draft),
+        make_examples(
+            data,
+            recipe.crops,
+            seed=recipe.seed,
+            draft=recipe.draft,
+            late_colours=recipe.colours == "device",
+        ),
         Order(count, recipe.batch_size, recipe.seed, window=recipe.window or None),
         recipe.mean,
         recipe.std,
@@ -375,16 +385,48 @@ def _target(build: Build, training: Training, place: Place) -> nn.Module:
     return build_target(build, place, training.network)
 
 
+def _about(recipe: SelfSupRecipe, build: Build) -> dict[str, str]:
+    """What the weights say of themselves: probes then look at images as this run did."""
+    probe = recipe.probe
+    pictures = {
+        "size_px": probe.size_px,
+        "test_resize_px": max(probe.resize_px, probe.size_px),
+        "mean": recipe.mean,
+        "std": recipe.std,
+    }
+    return {
+        "spec": json.dumps(spec_to_dict(build.spec)),
+        "method": recipe.method.name,
+        "pictures": json.dumps(pictures),
+    }
+
+
 def _notes(
     recipe: SelfSupRecipe, sizes: Sizes, data: Opened, labelled: Opened | None
 ) -> tuple[str, ...]:
     views = " + ".join(f"{kind.count}x{kind.size_px}" for kind in recipe.crops)
     looks = labelled.description if labelled else "nothing, for want of labelled images"
+    few = _too_few(recipe, labelled)
     return (
         f"{recipe.method.name}: {recipe.model}, {views} px, {sizes.total_steps:,} steps of "
         f"{recipe.batch_size} images",
         f"trains on {data.description}",
         f"looks at its features with {looks}",
+        *((few,) if few else ()),
+    )
+
+
+def _too_few(recipe: SelfSupRecipe, labelled: Opened | None) -> str:
+    """Say that classes are too small for an image to find its own among its neighbours."""
+    if labelled is None or not labelled.num_classes:
+        return ""
+    count = min(recipe.probe.images, len(labelled.samples))
+    if count >= labelled.num_classes * recipe.probe.neighbours:
+        return ""
+    return (
+        f"knn_error will be high whatever is learnt: {count} labelled images of "
+        f"{labelled.num_classes} classes, of which {recipe.probe.neighbours} neighbours vote; "
+        "name more as --val"
     )
 
 

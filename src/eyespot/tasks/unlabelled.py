@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from eyespot import dist
+from eyespot.data.distort_batch import distort_batch
 from eyespot.data.loader import Batch, Examples, Loader
-from eyespot.data.multicrop import Crops, decode_side, multi_crop
+from eyespot.data.multicrop import Crops, decode_side, draw_steps, multi_crop, without_colours
 from eyespot.data.normalize import normalize
 from eyespot.data.open import Opened, find_splits, open_samples
 from eyespot.data.quarantine import Quarantine
@@ -52,9 +53,11 @@ class Contents(nn.Module):
 
     def __init__(self, data: Opened, device: torch.device) -> None:
         super().__init__()
-        sizes = data.samples.sizes if isinstance(data.samples, Shards) else [len(data.samples)]
-        digest = hashlib.sha256(repr(sizes).encode()).digest()
-        self.now = [len(data.samples), len(sizes), int.from_bytes(digest[:7])]
+        shards = data.samples if isinstance(data.samples, Shards) else None
+        parts = 1 if shards is None else len(shards.sizes)
+        held = b"" if shards is None else shards.digests.tobytes()
+        digest = hashlib.sha256(held).digest()
+        self.now = [len(data.samples), parts, int.from_bytes(digest[:7])]
         self.kind = data.kind
         self.register_buffer("numbers", torch.tensor(self.now, device=device))
 
@@ -73,7 +76,7 @@ class Contents(nn.Module):
         )
         raise RecipeError(
             f"need the samples that this run was begun with, {was}, got {now}"
-            f"{' of other sizes' if was == now else ''}: a step would stand for other samples; "
+            f"{' with other images' if was == now else ''}: a step would stand for other samples; "
             "give it the old list, or begin a new run with --start-from its weights"
         )
 
@@ -119,10 +122,13 @@ class Pictures(NamedTuple):
 
     def to_views(self, batch: Batch, device: torch.device) -> Views:
         """Return a batch's views as the networks read them."""
-        return [
-            normalize(of_size.to(device, non_blocking=True), mean=self.mean, std=self.std)
-            for of_size in batch.images
-        ]
+        views = [of_size.to(device, non_blocking=True) for of_size in batch.images]
+        if batch.steps:
+            views = [
+                distort_batch(of_size.flatten(0, 1), steps.flatten(0, 1)).view(of_size.shape)
+                for of_size, steps in zip(views, batch.steps, strict=True)
+            ]
+        return [normalize(of_size, mean=self.mean, std=self.std) for of_size in views]
 
     def _loader(self, start: int, stop: int, quarantine: Quarantine | None) -> Loader[Batch]:
         return Loader(
@@ -137,7 +143,9 @@ class Pictures(NamedTuple):
         )
 
 
-def make_examples(data: Opened, crops: Sequence[Crops], *, seed: int, draft: bool) -> Examples:
+def make_examples(
+    data: Opened, crops: Sequence[Crops], *, seed: int, draft: bool, late_colours: bool = False
+) -> Examples:
     """Return the samples of a training set with their views.
 
     Args:
@@ -145,6 +153,7 @@ def make_examples(data: Opened, crops: Sequence[Crops], *, seed: int, draft: boo
         crops: Kinds of views.
         seed: Of the run.
         draft: Decode large JPEGs at half their size or less where no crop needs more.
+        late_colours: Leave colours and blur to the device, which does them in batches.
 
     Raises:
         RecipeError: If there are no crops, or a number is out of range.
@@ -159,7 +168,8 @@ def make_examples(data: Opened, crops: Sequence[Crops], *, seed: int, draft: boo
         raise RecipeError("need at least one kind of crops, got none")
     return Examples(
         data.samples,
-        partial(multi_crop, kinds=tuple(crops)),
+        partial(multi_crop, kinds=without_colours(crops) if late_colours else tuple(crops)),
         seed=seed,
         min_side=decode_side(crops) if draft else None,
+        draw_steps=partial(draw_steps, kinds=tuple(crops)) if late_colours else None,
     )

@@ -130,7 +130,9 @@ def run(
             if job.step % cadence.log_every == 0 or job.step == cadence.total_steps:
                 log.flush(job.step)
             if evaluate and _due(job.step, cadence.evaluate_every, cadence.total_steps):
-                log.evaluation(job.step, evaluate(job))
+                began = time.monotonic()
+                metrics = evaluate(job)
+                log.evaluation(job.step, metrics, time.monotonic() - began)
                 job.best = min(job.best, log.metrics.get(cadence.score, job.best))
             if _due(job.step, cadence.checkpoint_every, cadence.total_steps):
                 _save(folder, job, log, cadence)
@@ -256,12 +258,12 @@ class _Log:
         self.rows, self.steps, self.waited = [], 0, 0.0
         self.began = time.monotonic()
 
-    def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
+    def evaluation(self, step: int, metrics: Mapping[str, float], seconds: float) -> None:
         self.metrics = dict(metrics)
         self._write({"step": step, "evaluation": self.metrics})
         text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self.progress.say(f"evaluation at step {step}: {text}")
-        self.began = time.monotonic()
+        self.began += seconds  # the steps of this window did not take them
 
     def facts(self) -> dict[str, Any]:
         self._settle()

@@ -14,6 +14,7 @@ from eyespot.weights.opened import Weights
 CLASSIFIER = ("head.fc.weight", "head.fc.bias", "head.weight", "head.bias")
 """Our names of a classifier's tensors, CNNs' and ViTs'."""
 
+_BEHIND_PROJECTION = re.compile(r"head\.(fc\.)?\d+\.\w+")  # `models.projected`
 _LAST_CONVS = ("f.c.weight", "lin_proj.weight", "f.b.weight", "b.weight")
 _NAMED = 10
 
@@ -54,9 +55,9 @@ def fit_weights(
     own = model.state_dict()
     tensors, notes = dict(weights.tensors), [*weights.notes]
     dropped = [name for name in tensors if cut and _is_cut_away(model, name)]
-    classifier = [name for name in CLASSIFIER if name in own]
+    classifier = [name for name in own if _is_classifier(name)]
     if head == "drop" or not classifier:
-        dropped += [name for name in CLASSIFIER if name in tensors and name not in dropped]
+        dropped += [name for name in tensors if _is_classifier(name) and name not in dropped]
     for name in dropped:
         del tensors[name]
     if head == "drop" and classifier:
@@ -68,6 +69,11 @@ def fit_weights(
     unused = (*weights.heads, *(weights.origin[name] for name in dropped))
     report = LoadReport(weights.layout, tuple(tensors), unused, tuple(notes))
     return tensors, report
+
+
+def _is_classifier(name: str) -> bool:
+    """Whether a tensor is the classifier's, or of the projection kept before it."""
+    return name in CLASSIFIER or _BEHIND_PROJECTION.fullmatch(name) is not None
 
 
 def _is_cut_away(model: nn.Module, name: str) -> bool:
