@@ -10,7 +10,8 @@ Files are sent as they are, as the whole body. Nothing is written to disk.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from importlib import resources
 
 from starlette.applications import Starlette
@@ -53,7 +54,14 @@ def demo_app(
         weights: Their name, for people.
         hosts: By which names a browser may call this server; "*" for any.
     """
-    api = _Api(Worker(grounder), weights)
+    worker = Worker(grounder)
+    api = _Api(worker, weights)
+
+    @asynccontextmanager
+    async def living(app: Starlette) -> AsyncIterator[None]:
+        yield
+        worker.close()
+
     routes = [
         *(Route(path, _page(*entry)) for path, entry in _PAGE.items()),
         Route("/api/about", api.about),
@@ -64,6 +72,7 @@ def demo_app(
     ]
     app = Starlette(
         routes=routes,
+        lifespan=living,
         exception_handlers={
             HTTPException: _refused,
             ValueError: _mistaken,

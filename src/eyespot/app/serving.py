@@ -70,7 +70,7 @@ def serve(app: ASGIApp, bound: socket.socket, on_start: Callable[[], None]) -> N
         app,
         log_level="warning",
         access_log=False,
-        lifespan="off",
+        lifespan="on",
         ws="none",
         http="h11",
         loop="asyncio",

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from starlette.exceptions import HTTPException
 
-from eyespot.data.headers import read_header
+from eyespot.data.headers import FORMATS, read_header
 from eyespot.models.masks import SegmentingDetector
 from eyespot.predict.grounder import EncodedPicture, Grounder
 
@@ -80,7 +80,13 @@ class Worker:
         if name in self._kept:
             self._kept.move_to_end(name)
             return self._kept[name]
-        header = read_header(data)
+        try:
+            header = read_header(data)
+        except ValueError:
+            raise ValueError(
+                f"need a picture as {', '.join(FORMATS)}, got a file that is none of these, or "
+                "is cut off at its beginning"
+            ) from None
         if header.width * header.height > self.max_pixels:
             raise ValueError(
                 f"need a picture of at most {self.max_pixels / 1e6:.1f} megapixels, got "

@@ -160,7 +160,7 @@ function showFound() {
   at("ticks").replaceChildren(...ticksOf(found, state.facts.least_score, palette));
   at("results").hidden = false;
   showThreshold();
-  say(summary() + ` ${found.seconds.toFixed(2)} s.`);
+  say(`${summary()}; ${found.seconds.toFixed(2)} s`);
 }
 
 function showThreshold() {
@@ -199,7 +199,7 @@ function summary() {
   const missing = counts.filter((count) => !count).length;
   const several = (count, word) => `${count} ${word}${count === 1 ? "" : word.endsWith("x") ? "es" : "s"}`;
   return `${several(counts.length, "phrase")}, ${several(boxes, "box")}`
-    + (missing ? `, ${missing} not found.` : ".");
+    + (missing ? `, ${missing} not found` : "");
 }
 
 function palette(place) {

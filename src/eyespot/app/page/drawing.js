@@ -4,13 +4,16 @@ const SVG = "http://www.w3.org/2000/svg";
 const MAX_CANVAS_SIDE = 1024;
 const LABEL_ROOM = 24; // of the screen's pixels
 
-// Draws the boxes of `marks`: [{phrase, colour, ink, box, score, mask}], the largest at the bottom.
+// Draws the boxes of `marks`: [{phrase, name, colour, ink, box, score, mask}], the largest at the bottom.
 export function drawMarks(marks, size, places, withMasks) {
   const { frame, boxes, labels, masks } = places;
   boxes.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
   const ordered = [...marks].sort((a, b) => area(b.box) - area(a.box));
   boxes.replaceChildren(...ordered.map((mark) => drawnBox(mark)));
   labels.replaceChildren(...ordered.map((mark) => drawnLabel(mark, size, frame)));
+  for (const name of labels.querySelectorAll(".name")) {
+    name.hidden = name.scrollWidth > name.clientWidth; // half a word helps nobody
+  }
   masks.replaceChildren(...(withMasks ? drawnMasks(marks, size) : []));
 }
 
@@ -29,7 +32,6 @@ function drawnBox(mark) {
     rect.setAttribute("y", top);
     rect.setAttribute("width", right - left);
     rect.setAttribute("height", bottom - top);
-    rect.setAttribute("rx", 0);
     group.append(rect);
   }
   return group;
@@ -43,7 +45,14 @@ function drawnLabel(mark, size, frame) {
   label.className = `label ${inside ? "inside" : "above"} ${atRight ? "right" : ""}`;
   label.style.left = `${(100 * (atRight ? right : left)) / size.width}%`;
   label.style.top = `${(100 * top) / size.height}%`;
-  label.textContent = `${mark.phrase + 1} · ${mark.score.toFixed(2)}`;
+  label.style.maxWidth = `calc(24px + max(58px, ${(100 * (right - left)) / size.width}%))`;
+  const parts = { number: mark.phrase + 1, name: mark.name, score: mark.score.toFixed(2) };
+  for (const [kind, text] of Object.entries(parts)) {
+    const part = document.createElement("span");
+    part.className = kind;
+    part.textContent = text;
+    label.append(part);
+  }
   return label;
 }
 

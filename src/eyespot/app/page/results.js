@@ -13,6 +13,7 @@ export function marksOf(found, threshold, palette) {
     phrase.exact_scores
       .map((score, i) => ({
         phrase: place,
+        name: phrase.phrase,
         ...palette(place),
         score,
         box: phrase.boxes_xyxy_px[i],
@@ -56,11 +57,7 @@ export function listOf(found, palette) {
     const button = coloured(document.createElement("button"), { phrase: place, ...palette(place) });
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
-    button.append(
-      piece("number", place + 1),
-      piece("name", phrase.phrase),
-      piece("scores", ""),
-    );
+    button.append(piece("number", place + 1), piece("name", phrase.phrase), piece("scores", ""));
     const item = document.createElement("li");
     item.append(button);
     return item;
