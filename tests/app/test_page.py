@@ -1,6 +1,7 @@
 """The page in a real browser: what people see and do."""
 
 import json
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -149,8 +150,6 @@ def test_the_download_is_what_the_command_line_prints(page, tmp_path, monkeypatc
 
 
 def test_the_lines_of_code_are_true(page, tmp_path, monkeypatch, capsys):
-    import shlex
-
     monkeypatch.chdir(tmp_path)
     find(page, TEXT)
     slide(page, 0.29)
@@ -161,7 +160,7 @@ def test_the_lines_of_code_are_true(page, tmp_path, monkeypatch, capsys):
     main(shlex.split(page.inner_text("#shell"))[1:])
     printed = json.loads(capsys.readouterr().out)
     names = {}
-    exec(page.inner_text("#python"), names)  # noqa: S102 - what the page tells people to run
+    exec(page.inner_text("#python"), names)  # what the page tells people to run
     assert names["found"].to_dict() == {k: v for k, v in printed.items() if k != "image"}
     assert sum(len(p["scores"]) for p in printed["phrases"]) == len(scores(page))
 

@@ -6,6 +6,7 @@ import socket
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -59,8 +60,6 @@ def test_users_at_once_each_get_their_own(url, grounder):
 
 def test_a_scene_is_the_test_worlds(url):
     world = scenes_small().scenes.world
-    from dataclasses import replace
-
     scene = make_scene(replace(world, split="test", min_objects=2, image_size=384), 77, 0)
     assert ask(url, "/api/scenes/77").json == {"seed": 77, "text": caption(scene).text}
     answer = ask(url, "/api/scenes/77.png")

@@ -64,7 +64,9 @@ async def read_body(request: Request) -> bytes:
     Raises:
         HTTPException: If it is empty, too large or too slow.
     """
-    too_large = HTTPException(413, f"need a file of at most {MAX_BYTES >> 20} MiB, got a larger one")
+    too_large = HTTPException(
+        413, f"need a file of at most {MAX_BYTES >> 20} MiB, got a larger one"
+    )
     told = request.headers.get("content-length", "0")
     if not told.isdecimal() or int(told) > MAX_BYTES:
         raise too_large

@@ -107,7 +107,7 @@ class Worker:
             ValueError: If the picture cannot be read, or the text names nothing.
         """
         found = self._grounder(self.read(data), text, min_score=LEAST_SCORE)
-        plain = found.to_dict()
+        plain: dict[str, Any] = found.to_dict()
         for entry, phrase in zip(plain["phrases"], found.phrases, strict=True):
             entry["exact_scores"] = phrase.scores.tolist()
         return plain

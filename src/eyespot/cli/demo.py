@@ -23,10 +23,11 @@ def demo(
     try:
         from eyespot.app.serving import is_loopback, listen, serve, url_of
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        package = str(error.name).partition(".")[0]
+        if package not in ("starlette", "uvicorn"):
             raise
         raise ValueError(
-            f"need the package {error.name} for the page; pip install 'eyespot[demo]'"
+            f"need the package {package} for the page; pip install 'eyespot[demo]'"
         ) from None
     with listen(host, port) as bound:
         from eyespot.app.server import demo_app
