@@ -21,6 +21,9 @@ pytestmark = pytest.mark.skipif(
 
 TEXT = "🙂 two\u00a0stars, a heart: it's A purple car above a red house"
 
+UNSURE = "A purple car above a heart; a red house"
+"""The network takes the star for a heart too, with a score of 0.7."""
+
 
 @pytest.fixture(scope="module")
 def opened():
@@ -87,6 +90,7 @@ def test_a_sentence_gives_boxes_and_the_phrases_exact_characters(page, opened):
 
 
 def test_the_threshold_acts_at_once_and_asks_no_server(page, opened):
+    find(page, UNSURE)
     before = scores(page)
     assert min(before) < 0.8 < max(before)
     asked = len(opened.asked)
@@ -102,6 +106,7 @@ def test_the_threshold_acts_at_once_and_asks_no_server(page, opened):
 
 
 def test_a_phrase_and_its_boxes_light_up_together(page):
+    find(page, UNSURE)
     page.hover('#phrases [data-phrase="1"]')
     lit = page.locator(".box.lit")
     expect(lit).to_have_count(page.locator('.box[data-phrase="1"]').count())
@@ -192,6 +197,7 @@ def test_a_damaged_file_is_named_and_the_page_goes_on(page, opened, tmp_path):
 
 def test_it_fits_a_phone_in_dark_and_everything_has_a_name(page):
     page.set_viewport_size({"width": 360, "height": 740})
+    find(page, UNSURE)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     page.click("#theme")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"

@@ -22,7 +22,7 @@ class Example(NamedTuple):
 
 
 EXAMPLES = (
-    Example(8, "A purple car above a heart; a red house"),
+    Example(8, "a heart left of a yellow star; a purple car and a red house"),
     Example(24, "A big matte blue heart. A violet disc is left of a key."),
     Example(10, "a fish is to the right of a big red key; a tiny matte mug"),
     Example(2, "two stars and a green square"),

@@ -45,7 +45,7 @@ function drawnLabel(mark, size, frame) {
   label.className = `label ${inside ? "inside" : "above"} ${atRight ? "right" : ""}`;
   label.style.left = `${(100 * (atRight ? right : left)) / size.width}%`;
   label.style.top = `${(100 * top) / size.height}%`;
-  label.style.maxWidth = `calc(24px + max(58px, ${(100 * (right - left)) / size.width}%))`;
+  label.style.maxWidth = `max(58px, ${(100 * (right - left)) / size.width}%)`;
   const parts = { number: mark.phrase + 1, name: mark.name, score: mark.score.toFixed(2) };
   for (const [kind, text] of Object.entries(parts)) {
     const part = document.createElement("span");
