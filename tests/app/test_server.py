@@ -85,7 +85,7 @@ def bomb():
         (rolled_png(8)[:3000], TEXT, 422, "cannot be decoded"),
         (bomb(), TEXT, 422, "need a picture of at most 40.0 megapixels, got PNG of 60000 x 60000"),
         (rolled_png(8), "", 422, "got an empty one"),
-        (rolled_png(8), "to the left of", 422, "in which no noun phrase was found"),
+        (rolled_png(8), "to the left of", 422, "got one without a noun phrase"),
         (rolled_png(8), "a cup " * 400, 422, "need a text of at most 2000 characters, got 2400"),
     ],
     ids=["empty", "no-picture", "cut-off", "bomb", "no-text", "no-phrase", "long-text"],

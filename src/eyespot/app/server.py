@@ -108,8 +108,7 @@ class _Api:
 
     async def scene(self, request: Request) -> Response:
         seed = _seed(request)
-        with self._worker.place():
-            text = await self._worker.run(rolled_text, seed)
+        text = await self._worker.run(rolled_text, seed)
         return JSONResponse({"seed": seed, "text": text})
 
     async def scene_png(self, request: Request) -> Response:
@@ -117,8 +116,7 @@ class _Api:
         side = request.query_params.get("side", str(SIDE_PX))
         if not (side.isascii() and side.isdecimal()) or not 32 <= int(side[:9]) <= SIDE_PX:
             raise ValueError(f"need a side of 32 to {SIDE_PX} pixels, got {side[:20]!r}")
-        with self._worker.place():
-            data = await self._worker.run(rolled_png, seed, int(side))
+        data = await self._worker.run(rolled_png, seed, int(side))
         return Response(data, media_type="image/png")
 
     async def picture(self, request: Request) -> Response:

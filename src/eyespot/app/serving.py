@@ -9,7 +9,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-_MAX_CONNECTIONS = 64
+_MAX_CONNECTIONS = 256  # a browser keeps up to six
 _MAX_HEAD_BYTES = 1 << 16  # the text is part of the address
 
 

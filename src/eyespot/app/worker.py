@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from eyespot.data.headers import FORMATS, read_header
 from eyespot.models.masks import SegmentingDetector
+from eyespot.predict.chunker import noun_phrases
 from eyespot.predict.grounder import EncodedPicture, Grounder
 
 LEAST_SCORE = 0.05
@@ -49,10 +50,10 @@ class Worker:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place in the queue.
+        """Hold a place for a file, from before it is sent until it is done with.
 
         Raises:
-            HTTPException: If it is full.
+            HTTPException: If none is free.
         """
         if self._waiting >= _MAX_WAITING:
             raise HTTPException(503, f"{_MAX_WAITING} others are waiting; try again in a moment")
@@ -106,6 +107,11 @@ class Worker:
         Raises:
             ValueError: If the picture cannot be read, or the text names nothing.
         """
+        if text.strip() and not noun_phrases(text):
+            raise ValueError(
+                "need a text that names things, as in 'the red cup left of a house', got one "
+                "without a noun phrase"
+            )
         found = self._grounder(self.read(data), text, min_score=LEAST_SCORE)
         plain: dict[str, Any] = found.to_dict()
         for entry, phrase in zip(plain["phrases"], found.phrases, strict=True):

@@ -24,7 +24,7 @@ async function run(what, work) {
   const job = new AbortController();
   state.job = job;
   const begin = Date.now();
-  const waits = () => say(`${what}... ${Math.floor((Date.now() - begin) / 1000)} s`);
+  const waits = () => (at("clock").textContent = `${Math.floor((Date.now() - begin) / 1000)} s`);
   const clock = setInterval(waits, 1000);
   at("stage").classList.add("busy");
   at("results").setAttribute("aria-busy", "true");
@@ -40,6 +40,7 @@ async function run(what, work) {
   } finally {
     clearInterval(clock);
     if (state.job === job) {
+      at("clock").textContent = "";
       at("stage").classList.remove("busy");
       at("results").removeAttribute("aria-busy");
     }
