@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,8 +11,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from eyespot.app.rolled import EXAMPLES, rolled_png
-from eyespot.cli import main
 from eyespot.ops import rle
 from tests.app.browser import CHROMIUM, browsing
 from tests.app.serving import ask, ground, running
@@ -33,7 +33,8 @@ def opened():
         context = browser.new_context(color_scheme="light", viewport={"width": 1280, "height": 900})
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
-        seen = SimpleNamespace(url=url, page=page, asked=[], complaints=[])
+        examples = [SimpleNamespace(**e) for e in ask(url, "/api/about").json["examples"]]
+        seen = SimpleNamespace(url=url, page=page, asked=[], complaints=[], examples=examples)
         page.on("request", lambda request: seen.asked.append(request.url))
         page.on("console", lambda message: seen.complaints.append(message.text))
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
@@ -45,12 +46,16 @@ def page(opened):
     """The page as it opens: the first example, found; afterwards, that it never complained."""
     opened.page.set_viewport_size({"width": 1280, "height": 900})
     opened.page.goto(opened.url)
-    expect(opened.page.locator("#sentence")).to_have_text(EXAMPLES[0].text)
+    expect(opened.page.locator("#sentence")).to_have_text(opened.examples[0].text)
     yield opened.page
     strangers = [u for u in opened.asked if not u.startswith((opened.url, f"blob:{opened.url}"))]
     assert not strangers
     complaints, opened.complaints[:] = opened.complaints[:], []
     assert not complaints
+
+
+def rolled(opened, seed):
+    return ask(opened.url, f"/api/scenes/{seed}.png").body
 
 
 def find(page, text):
@@ -69,7 +74,7 @@ def slide(page, threshold):
 
 def test_a_sentence_gives_boxes_and_the_phrases_exact_characters(page, opened):
     find(page, TEXT)
-    found = ground(opened.url, rolled_png(EXAMPLES[0].seed), TEXT).json
+    found = ground(opened.url, rolled(opened, opened.examples[0].seed), TEXT).json
     shown = [s for p in found["phrases"] for s in p["exact_scores"] if s >= 0.5]
     assert len(shown) >= 4
     expect(page.locator("#boxes .box")).to_have_count(len(shown))
@@ -127,20 +132,33 @@ def test_a_phrase_and_its_boxes_light_up_together(page):
 
 def test_a_rolled_scene_brings_its_caption(page, opened):
     page.click("#roll")
-    expect(page.locator("#about-picture")).not_to_contain_text(f"scene-{EXAMPLES[0].seed}.png")
+    expect(page.locator("#about-picture")).not_to_contain_text(
+        f"scene-{opened.examples[0].seed}.png"
+    )
     seed = page.locator("#about-picture").inner_text().split("-")[1].split(".")[0]
     text = ask(opened.url, f"/api/scenes/{seed}").json["text"]
     expect(page.locator("#sentence")).to_have_text(text)
     expect(page.locator("#text")).to_have_value(text)
-    page.click(f"#examples button >> nth={len(EXAMPLES) - 1}")
-    expect(page.locator("#sentence")).to_have_text(EXAMPLES[-1].text)
+    page.click(f"#examples button >> nth={len(opened.examples) - 1}")
+    expect(page.locator("#sentence")).to_have_text(opened.examples[-1].text)
 
 
-def test_the_download_is_what_the_command_line_prints(page, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+SAYS = """
+import json, shlex, sys
+from eyespot.cli import main
+
+shell, python = sys.argv[1:]
+main(shlex.split(shell)[1:])
+names = {}
+exec(python, names)
+print(json.dumps(names["found"].to_dict()))
+"""
+
+
+def test_the_download_is_what_the_command_line_and_the_program_give(page, opened, tmp_path):
     name = "it's a scene.png"
-    Path(name).write_bytes(rolled_png(10))
-    page.set_input_files("#file", name)
+    (tmp_path / name).write_bytes(rolled(opened, 10))
+    page.set_input_files("#file", tmp_path / name)
     expect(page.locator("#status")).to_contain_text("The picture is read")
     expect(page.locator("#note")).to_contain_text("know rendered shapes alone")
     find(page, TEXT)
@@ -148,30 +166,23 @@ def test_the_download_is_what_the_command_line_prints(page, tmp_path, monkeypatc
     with page.expect_download() as download:
         page.click("#download")
     assert download.value.suggested_filename == "it's a scene.grounded.json"
-    main(["ground", name, TEXT, "--json", "--min-score", "0.34"])
-    printed = json.loads(capsys.readouterr().out)
-    assert json.loads(Path(download.value.path()).read_text(encoding="utf-8")) == printed
-    assert sum(len(p["scores"]) for p in printed["phrases"]) >= 2
-
-
-def test_the_lines_of_code_are_true(page, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    find(page, TEXT)
-    slide(page, 0.29)
+    got = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+    assert sum(len(p["scores"]) for p in got["phrases"]) == len(scores(page)) >= 2
     page.click("[data-copies=shell]")
     expect(page.locator("[data-copies=shell]")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == page.inner_text("#shell")
-    Path("scene-8.png").write_bytes(rolled_png(8))
-    main(shlex.split(page.inner_text("#shell"))[1:])
-    printed = json.loads(capsys.readouterr().out)
-    names = {}
-    exec(page.inner_text("#python"), names)  # what the page tells people to run
-    assert names["found"].to_dict() == {k: v for k, v in printed.items() if k != "image"}
-    assert sum(len(p["scores"]) for p in printed["phrases"]) == len(scores(page))
+    shell = page.evaluate("navigator.clipboard.readText()")
+    assert shlex.split(shell)[:4] == ["eyespot", "ground", name, TEXT]
+    done = subprocess.run(
+        [sys.executable, "-c", SAYS, shell, page.inner_text("#python")],
+        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=100,
+    )  # fmt: skip
+    printed, returned = map(json.loads, done.stdout.splitlines())
+    assert got == printed
+    assert {"image": name, **returned} == printed
 
 
 def test_a_damaged_file_is_named_and_the_page_goes_on(page, opened, tmp_path):
-    (tmp_path / "bad.png").write_bytes(rolled_png(8)[:3000])
+    (tmp_path / "bad.png").write_bytes(rolled(opened, 8)[:3000])
     page.set_input_files("#file", tmp_path / "bad.png")
     error = page.locator("[role=alert]")
     expect(error).to_contain_text("bad.png: an image of 3000 bytes cannot be decoded")
@@ -183,7 +194,7 @@ def test_a_damaged_file_is_named_and_the_page_goes_on(page, opened, tmp_path):
         data.items.add(new File([new Uint8Array(bytes)], "dropped.png", {type: "image/png"}));
         document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
     }"""
-    page.evaluate(drop, list(rolled_png(24)))
+    page.evaluate(drop, list(rolled(opened, 24)))
     expect(page.locator("#about-picture")).to_have_text("dropped.png, 384 × 384")
     expect(error).to_be_hidden()
     page.fill("#text", " ")
