@@ -181,6 +181,24 @@ def test_the_download_is_what_the_command_line_and_the_program_give(page, opened
     assert {"image": name, **returned} == printed
 
 
+def test_what_the_whole_text_means_has_a_star_and_obeys_the_threshold(page, opened):
+    found = ground(opened.url, rolled(opened, opened.examples[0].seed), UNSURE).json
+    meant = {"box_xyxy_px": found["phrases"][0]["boxes_xyxy_px"][0], "score": 0.8123}
+    found["referent"] = {**meant, "exact_score": 0.81232}
+    page.route("**/api/ground?*", lambda route: route.fulfill(json=found))
+    try:
+        find(page, UNSURE)
+    finally:
+        page.unroute("**/api/ground?*")
+    expect(page.locator("#phrases li").last).to_have_text("★What the whole text means0.81")
+    for threshold, count, want in ((0.81, 1, meant), (0.82, 0, None)):
+        slide(page, threshold)
+        expect(page.locator(".box.whole")).to_have_count(count)
+        with page.expect_download() as download:
+            page.click("#download")
+        assert json.loads(Path(download.value.path()).read_text())["referent"] == want
+
+
 def test_a_damaged_file_is_named_and_the_page_goes_on(page, opened, tmp_path):
     (tmp_path / "bad.png").write_bytes(rolled(opened, 8)[:3000])
     page.set_input_files("#file", tmp_path / "bad.png")

@@ -70,6 +70,15 @@ def test_masks_come_as_the_grounder_gives_them(monkeypatch):
     assert exact == [phrase.scores.tolist() for phrase in want.phrases]
 
 
+def test_what_the_whole_text_means_comes_with_its_exact_score(monkeypatch):
+    monkeypatch.setattr(workers, "LEAST_SCORE", 0.0)
+    grounder = Grounder(small_grounder(with_is_final=True))
+    found = Worker(grounder).ground(png(0), "a red cup left of two stars")
+    want = grounder(png(0), "a red cup left of two stars", min_score=0.0)
+    assert found["referent"].pop("exact_score") == want.referent.score
+    assert found["referent"] == want.to_dict()["referent"]
+
+
 def test_masks_of_large_pictures_are_refused_before_they_fill_the_memory(monkeypatch):
     monkeypatch.setattr(workers, "_MAX_MASK_VALUES", 6 * 2000)
     worker = Worker(Grounder(small_grounder(with_masks=True, dim=128, num_heads=8)))

@@ -102,7 +102,7 @@ class Worker:
 
         Returns:
             `Grounding.to_dict()` of all boxes that score `LEAST_SCORE`, and every phrase's
-            `exact_scores`, which are not rounded.
+            `exact_scores` and the referent's `exact_score`, which are not rounded.
 
         Raises:
             ValueError: If the picture cannot be read, or the text names nothing.
@@ -116,6 +116,8 @@ class Worker:
         plain: dict[str, Any] = found.to_dict()
         for entry, phrase in zip(plain["phrases"], found.phrases, strict=True):
             entry["exact_scores"] = phrase.scores.tolist()
+        if found.referent is not None:
+            plain["referent"]["exact_score"] = found.referent.score
         return plain
 
     def _keep(self, name: bytes, encoded: EncodedPicture) -> None:

@@ -4,7 +4,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const MAX_CANVAS_SIDE = 1024;
 const LABEL_ROOM = 24; // of the screen's pixels
 
-// Draws the boxes of `marks`: [{phrase, name, colour, ink, box, score, mask}], the largest at the bottom.
+// Draws the boxes of `marks`: [{phrase, number, name, colour, ink, box, score, mask}], the largest at the bottom.
 export function drawMarks(marks, size, places, withMasks) {
   const { frame, boxes, labels, masks } = places;
   boxes.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
@@ -23,7 +23,7 @@ function area([left, top, right, bottom]) {
 
 function drawnBox(mark) {
   const group = coloured(document.createElementNS(SVG, "g"), mark);
-  group.setAttribute("class", "box");
+  group.setAttribute("class", mark.phrase === "whole" ? "box whole" : "box");
   const [left, top, right, bottom] = mark.box;
   for (const name of ["face", "halo", "line"]) {
     const rect = document.createElementNS(SVG, "rect");
@@ -39,14 +39,16 @@ function drawnBox(mark) {
 
 function drawnLabel(mark, size, frame) {
   const label = coloured(document.createElement("div"), mark);
-  const [left, top, right] = mark.box;
-  const inside = (top / size.height) * frame.clientHeight < LABEL_ROOM;
+  const [left, , right, bottom] = mark.box;
+  const whole = mark.phrase === "whole"; // below its box, since a phrase's label is often above
+  const top = whole ? bottom : mark.box[1];
+  const inside = !whole && (top / size.height) * frame.clientHeight < LABEL_ROOM;
   const atRight = (left / size.width) * frame.clientWidth > frame.clientWidth - 60;
-  label.className = `label ${inside ? "inside" : "above"} ${atRight ? "right" : ""}`;
+  label.className = `label ${inside ? "inside" : whole ? "foot" : "above"} ${atRight ? "right" : ""}`;
   label.style.left = `${(100 * (atRight ? right : left)) / size.width}%`;
   label.style.top = `${(100 * top) / size.height}%`;
   label.style.maxWidth = `max(58px, ${(100 * (right - left)) / size.width}%)`;
-  const parts = { number: mark.phrase + 1, name: mark.name, score: mark.score.toFixed(2) };
+  const parts = { number: mark.number, name: mark.name, score: mark.score.toFixed(2) };
   for (const [kind, text] of Object.entries(parts)) {
     const part = document.createElement("span");
     part.className = kind;

@@ -7,12 +7,16 @@ export function isShown(score, threshold) {
   return score >= Math.fround(threshold);
 }
 
+// What the whole text means is lit up and listed like a phrase; it has a star for a number.
+const WHOLE = { phrase: "whole", number: "★", colour: "#1d2733", ink: "#fff" };
+
 // The boxes at a threshold, flat: what the picture shows.
 export function marksOf(found, threshold, palette) {
-  return found.phrases.flatMap((phrase, place) =>
+  const marks = found.phrases.flatMap((phrase, place) =>
     phrase.exact_scores
       .map((score, i) => ({
         phrase: place,
+        number: place + 1,
         name: phrase.phrase,
         ...palette(place),
         score,
@@ -21,6 +25,13 @@ export function marksOf(found, threshold, palette) {
       }))
       .filter((mark) => isShown(mark.score, threshold)),
   );
+  const meant = referentOf(found, threshold);
+  if (!meant) return marks;
+  return [...marks, { ...WHOLE, name: "", score: meant.exact_score, box: meant.box_xyxy_px }];
+}
+
+function referentOf(found, threshold) {
+  return found.referent && isShown(found.referent.exact_score, threshold) ? found.referent : null;
 }
 
 // The text with its phrases marked; spans count characters, not the language's 16-bit units.
@@ -53,28 +64,35 @@ export function ticksOf(found, least, palette) {
 }
 
 export function listOf(found, palette) {
-  return found.phrases.map((phrase, place) => {
-    const button = coloured(document.createElement("button"), { phrase: place, ...palette(place) });
-    button.type = "button";
-    button.setAttribute("aria-pressed", "false");
-    button.append(piece("number", place + 1), piece("name", phrase.phrase), piece("scores", ""));
-    const item = document.createElement("li");
-    item.append(button);
-    return item;
-  });
+  const items = found.phrases.map((phrase, place) =>
+    listed({ phrase: place, number: place + 1, ...palette(place) }, phrase.phrase),
+  );
+  return found.referent ? [...items, listed(WHOLE, "What the whole text means")] : items;
+}
+
+function listed(mark, name) {
+  const button = coloured(document.createElement("button"), mark);
+  button.type = "button";
+  button.setAttribute("aria-pressed", "false");
+  button.append(piece("number", mark.number), piece("name", name), piece("scores", ""));
+  const item = document.createElement("li");
+  item.append(button);
+  return item;
 }
 
 // The scores in the list that are shown at a threshold.
 export function fillScores(list, found, threshold) {
-  found.phrases.forEach((phrase, place) => {
-    const shown = phrase.exact_scores.filter((score) => isShown(score, threshold));
+  const meant = found.referent ? [[found.referent.exact_score]] : [];
+  const scores = [...found.phrases.map((phrase) => phrase.exact_scores), ...meant];
+  scores.forEach((ofPhrase, place) => {
+    const shown = ofPhrase.filter((score) => isShown(score, threshold));
     const pills = shown.map((score) => {
       const pill = piece("score", score.toFixed(2));
       pill.style.setProperty("--share", `${100 * score}%`);
       return pill;
     });
     if (!shown.length) {
-      const best = phrase.exact_scores[0];
+      const best = ofPhrase[0];
       const none = best === undefined ? "not found" : `not found, best ${best.toFixed(2)}`;
       pills.push(piece("score none", none));
     }
@@ -97,7 +115,9 @@ export function asJson(found, threshold, name) {
     const kept = { ...rest, boxes_xyxy_px: keep(boxes_xyxy_px), scores: keep(scores) };
     return masks ? { ...kept, masks: keep(masks) } : kept;
   });
-  return { image: name, text, height_px, width_px, phrases };
+  const { exact_score, ...meant } = referentOf(found, threshold) ?? {};
+  const referent = exact_score === undefined ? null : meant;
+  return { image: name, text, height_px, width_px, phrases, referent };
 }
 
 export function shellLine(name, text, threshold, weights) {
