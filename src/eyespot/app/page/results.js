@@ -8,7 +8,7 @@ export function isShown(score, threshold) {
 }
 
 // What the whole text means is lit up and listed like a phrase; it has a star for a number.
-const WHOLE = { phrase: "whole", number: "★", colour: "#1d2733", ink: "#fff" };
+const WHOLE = { phrase: "whole", number: "★", colour: "#64748b", ink: "#fff" };
 
 // The boxes at a threshold, flat: what the picture shows.
 export function marksOf(found, threshold, palette) {
