@@ -1,0 +1,1 @@
+"""The web page of `eyespot demo`: a small server, and one page written by hand."""
