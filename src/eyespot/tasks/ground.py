@@ -51,7 +51,7 @@ from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.sharding import wrap
 from eyespot.train.update import step_
-from eyespot.weights.grounders import load_grounder_weights
+from eyespot.weights.grounders import grounder_file, load_grounder_weights
 
 _WORDS = "words"
 
@@ -70,9 +70,10 @@ class GroundRecipe:
         views: What happens to images: "natural" and "clevr" resize and crop as published,
             "fixed" resizes as in evaluation.
         average: Decay of the average of all weights that is evaluated; 0 for none.
-        frozen: Starts of names of parameters that are not trained.
+        frozen: Starts of names of parameters that are not trained; "detr." is the whole detector
+            of a network that draws masks.
         scenes: The built-in data, for `--data scenes`.
-        start_from: A grounder's weights to begin with.
+        start_from: A grounder's weights to begin with: a file, or a name of the package's own.
         precision: Number format of the network; losses are float32 in any case.
         evaluate_every: Epochs from one evaluation to the next.
         eval_batch_size: Images of an evaluation's batch, each rank.
@@ -124,7 +125,8 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     notes = load_parts_(network, recipe.network)
     if recipe.start_from:
-        notes += load_grounder_weights(network, Path(recipe.start_from))
+        with grounder_file(recipe.start_from) as path:
+            notes += load_grounder_weights(network, path)
     _freeze_(network, recipe.frozen)
     modules: dict[str, nn.Module] = {"model": network}
     if recipe.average:
@@ -378,7 +380,7 @@ def _freeze_(network: nn.Module, starts: tuple[str, ...]) -> None:
     """Stop training what the recipe names, and the text encoder's pooler, which nothing uses."""
     starts = (*starts, "transformer.text_encoder.pooler.")
     for name, parameter in network.named_parameters():
-        if name.removeprefix("detr.").startswith(starts):
+        if name.startswith(starts) or name.removeprefix("detr.").startswith(starts):
             parameter.requires_grad_(False)
 
 

@@ -87,8 +87,8 @@ def open_data(
         RecipeError: If there is nothing to evaluate on.
         ValueError: If the data cannot be used.
     """
-    train, val = _open(scenes, run)
     masks = network.with_masks
+    train, val = _open(scenes, run, masks)
     order = Order(len(train), batch_size, seed)
     order.part(0, rank=dist.rank(), world_size=dist.world_size())
     fixed = FixedView(network.short_side_px)
@@ -104,10 +104,11 @@ def open_data(
     )
 
 
-def _open(scenes: ScenesSettings, run: Run) -> tuple[GroundingSource, GroundingSource]:
+def _open(scenes: ScenesSettings, run: Run, masks: bool) -> tuple[GroundingSource, GroundingSource]:
     """The data to train and to evaluate on: the recipe's scenes, other scenes, or files."""
     if run.data == "scenes" and not run.val:
-        return SceneCaptions(scenes, "train"), SceneCaptions(scenes, "val")
+        train, val = (SceneCaptions(scenes, split, with_masks=masks) for split in ("train", "val"))
+        return train, val
     if run.data.startswith("scenes") and not run.val:
         return open_grounding(run.data), open_grounding(run.data, split="val")
     if not run.val:
