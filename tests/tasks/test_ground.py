@@ -113,8 +113,12 @@ def test_annotation_files_are_trained_on(tmp_path):
     outcome = train(recipe, files)
     assert 0 <= outcome.metrics["eyespot_scenes_P@1"] <= 1
     assert evaluate(recipe, files) == pytest.approx(outcome.metrics)
-    with pytest.raises(RecipeError, match="need --val"):
-        train(recipe, run(tmp_path / "b", data=str(tmp_path / "train" / "captions.json")))
+    alone = run(tmp_path / "b", data=str(tmp_path / "train" / "captions.json"))
+    begun = prepare(recipe, alone, _place())
+    assert "8 captions of 8 images" in begun.notes[-1]
+    assert "1 of 1 images held out" in begun.notes[-1]
+    with pytest.raises(ValueError, match="or 'scenes', got nowhere"):
+        prepare(recipe, run(tmp_path / "c", data="nowhere"), _place())
 
 
 def test_masks_are_trained(tmp_path):

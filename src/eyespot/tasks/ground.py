@@ -165,7 +165,7 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         evaluate=partial(evaluate, training),
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
         best="average" if recipe.average else "model",
-        notes=tuple(notes),
+        notes=(*notes, *data.notes),
     )
 
 

@@ -4,6 +4,10 @@ Shapes: B images, K tokens, H W of the images; all of them may differ from call 
 """
 
 import importlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +123,29 @@ def export_onnx(
         except ImportError:
             raise ValueError(f"need the package {name} for ONNX; pip install {name}") from None
     program = export_grounder(model, spec)
-    made = torch.onnx.export(
-        program,
-        input_names=list(INPUTS),
-        output_names=list(output_names(spec)),
-        dynamo=True,
-        verbose=False,
-    )
+    with _quiet():
+        made = torch.onnx.export(
+            program,
+            input_names=list(INPUTS),
+            output_names=list(output_names(spec)),
+            dynamo=True,
+            verbose=False,
+        )
     assert made is not None, "the exporter returns a program unless it is given a file"
     made.save(str(path))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what the exporter says of itself, such as that it misses torchvision."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
