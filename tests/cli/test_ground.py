@@ -88,3 +88,24 @@ def test_one_bad_image_of_several_is_named_and_the_others_are_done(folder, capsy
     assert len(said.out.splitlines()) == 1
     assert "bad.png" in said.err
     assert "got 1 of 2 that cannot" in said.err
+
+
+def test_masks_are_drawn_and_written_as_run_lengths(folder, capsys):
+    loaded = small_grounder(with_masks=True, dim=128, num_heads=8)
+    save_grounder(loaded.model, loaded.spec, loaded.tokenizer, folder / "masks.safetensors")
+    args = [str(folder / "one.png"), "a red cup", "--min-score", "0", "--max-iou", "1", "--json"]
+    weights = ["--weights", str(folder / "masks.safetensors")]
+    main(["ground", *args, *weights])
+    (phrase,) = json.loads(capsys.readouterr().out)["phrases"]
+    assert "masks" not in phrase
+    main(["ground", *args, *weights, "--masks", "--out", str(folder / "masks")])
+    (phrase,) = json.loads(capsys.readouterr().out)["phrases"]
+    assert [mask["size"] for mask in phrase["masks"]] == [[64, 80]] * 6
+    written = json.loads((folder / "masks" / "one.masks.json").read_text())
+    assert written["phrases"][0]["masks"] == phrase["masks"]
+
+
+def test_weights_that_draw_no_masks_say_so(folder, capsys):
+    with pytest.raises(SystemExit):
+        run(folder, folder / "one.png", "a red cup", "--masks")
+    assert "need weights with a segmentation head for --masks" in capsys.readouterr().err

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from eyespot.data.grounding import read_masks
 from eyespot.data.grounding_sources import GroundedScenes
 from eyespot.data.scene_captions import SceneCaptions, ScenesSettings
 from eyespot.data.scene_samples import SceneSource
-from eyespot.data.scenes import SceneConfig, make_scene, render
+from eyespot.data.scenes import SceneConfig, make_scene, masks, render
 
 SETTINGS = ScenesSettings(SceneConfig(image_size=64), count=30, val_count=20, referring_share=0.5)
 
@@ -25,6 +26,21 @@ def test_pictures_and_boxes_are_the_scenes():
         assert (left, top, left + width, top + height) in boxes
         for begin, end in region.spans:
             assert record.caption[begin:end].strip()
+
+
+def test_masks_are_those_of_an_annotation_file():
+    source = SceneCaptions(SETTINGS, "val", with_masks=True)
+    record = source.caption(3, 0)
+    scene = make_scene(replace(SETTINGS.world, split="val"), 0, 3)
+    places = {thing.box_xyxy_px: i for i, thing in enumerate(scene.objects)}
+    assert record.regions
+    for region, mask in zip(record.regions, read_masks(record.regions, 64, 64), strict=True):
+        left, top, width, height = region.box_xywh_px
+        drawn = masks(scene)[places[left, top, left + width, top + height]]
+        assert np.array_equal(mask.numpy(), drawn)
+        assert region.area_px == drawn.sum()
+    assert source.caption(3, 0) == record
+    assert "segmentation" not in SceneCaptions(SETTINGS, "val").caption(3, 0).regions[0].more
 
 
 def test_only_training_texts_change_with_the_epoch():

@@ -23,7 +23,9 @@ from eyespot.tasks.ground_network import network_spec, network_tokenizer
 from eyespot.tasks.ground_predictions import evaluated_phrases, predict_boxes
 from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 from eyespot.tasks.run import Run, evaluate, prepare, train
+from eyespot.train import loop
 from eyespot.weights.files import read_file
+from eyespot.weights.grounders import grounder_file
 from tests.distributed import run_ranks
 
 
@@ -54,24 +56,26 @@ def test_smoke_leaves_weights_that_ground_a_text(tmp_path):
     assert found.phrases[0].boxes_xyxy_px.shape == (16, 4)
 
 
+def stopped_once(recipe, where, *, step):
+    """Train, stop after a step, and go on."""
+    real, steps = loop._StopRequest.agreed, []
+
+    def stop(self, at, every):
+        steps.append(at)
+        return at == step and steps.count(step) == 1
+
+    loop._StopRequest.agreed = stop
+    try:
+        assert not train(recipe, where).finished
+        assert train(recipe, where).finished
+    finally:
+        loop._StopRequest.agreed = real
+
+
 def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path):
     recipe = smoke(epochs=2)
     train(recipe, run(tmp_path / "whole"))
-    half = run(tmp_path / "half", checkpoint_every=3)
-    from eyespot.train import loop
-
-    real, steps = loop._StopRequest.agreed, []
-
-    def stop_at_five(self, step, every):
-        steps.append(step)
-        return step == 5 and steps.count(5) == 1
-
-    loop._StopRequest.agreed = stop_at_five
-    try:
-        assert not train(recipe, half).finished
-        assert train(recipe, half).finished
-    finally:
-        loop._StopRequest.agreed = real
+    stopped_once(recipe, run(tmp_path / "half", checkpoint_every=3), step=5)
     whole, again = (
         read_file(tmp_path / name / "weights.safetensors").tree for name in ("whole", "half")
     )
@@ -109,8 +113,12 @@ def test_annotation_files_are_trained_on(tmp_path):
     outcome = train(recipe, files)
     assert 0 <= outcome.metrics["eyespot_scenes_P@1"] <= 1
     assert evaluate(recipe, files) == pytest.approx(outcome.metrics)
-    with pytest.raises(RecipeError, match="need --val"):
-        train(recipe, run(tmp_path / "b", data=str(tmp_path / "train" / "captions.json")))
+    alone = run(tmp_path / "b", data=str(tmp_path / "train" / "captions.json"))
+    begun = prepare(recipe, alone, _place())
+    assert "8 captions of 8 images" in begun.notes[-1]
+    assert "1 of 1 images held out" in begun.notes[-1]
+    with pytest.raises(ValueError, match="or 'scenes', got nowhere"):
+        prepare(recipe, run(tmp_path / "c", data="nowhere"), _place())
 
 
 def test_masks_are_trained(tmp_path):
@@ -137,6 +145,73 @@ def test_masks_are_trained(tmp_path):
     (row,) = (row for row in lines(tmp_path / "a") if "loss" in row)
     assert row["loss_mask"] > 0
     assert row["loss_dice"] > 0
+
+
+def masks_recipe(**changes):
+    """The recipe for masks on few scenes."""
+    recipe = ground.scenes_masks()
+    scenes = replace(recipe.scenes, count=24, val_count=6, referring_share=0.5)
+    return replace(recipe, scenes=scenes, batch_size=6, eval_batch_size=6, **changes)
+
+
+def test_masks_of_scenes_are_learned_by_their_head_alone(tmp_path):
+    """PhraseCut's second step: the detector of the package's weights stays as it is."""
+    recipe = masks_recipe(epochs=4, evaluate_every=4)
+    outcome = train(recipe, run(tmp_path / "a", log_every=1))
+    rows = [row for row in lines(tmp_path / "a") if "loss" in row]
+    drawn = [row["loss_dice"] + row["loss_mask"] for row in rows]
+    assert sum(drawn[-4:]) < 0.9 * sum(drawn[:4])
+    assert {"mean_iou", "cum_iou", "Pr@0.5", "mask_AP50", "AP50"} <= outcome.metrics.keys()
+    assert outcome.metrics["AP50"] > 0.5
+    with grounder_file("scenes-small") as path:
+        before = read_file(path).tree
+    after = read_file(tmp_path / "a" / "weights.safetensors").tree
+    kept = [key for key in before if f"detr.{key}" in after]
+    assert len(kept) > 100
+    assert all(torch.equal(before[key], after[f"detr.{key}"]) for key in kept)
+    grounder = Grounder.from_pretrained(tmp_path / "a" / "weights.safetensors")
+    scenes = SceneCaptions(recipe.scenes, "val")
+    record = scenes.caption(0, 0)
+    found = grounder(scenes.image(0, record), record.caption)
+    assert found.phrases[0].masks.shape[1:] == (96, 96)
+
+
+def test_a_resumed_run_of_masks_equals_one_that_was_never_stopped(tmp_path):
+    recipe = masks_recipe(epochs=1)
+    train(recipe, run(tmp_path / "whole"))
+    halves = run(tmp_path / "half", checkpoint_every=2)
+    stopped_once(recipe, halves, step=3)
+    whole, again = (
+        read_file(tmp_path / name / "weights.safetensors").tree for name in ("whole", "half")
+    )
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+def test_published_masks_begin_with_the_boxes_of_the_first_step(tmp_path):
+    """The published second step freezes the detector and leaves its alignment heads out."""
+    small = ground.smoke()
+    first = replace(small, epochs=1, network=replace(small.network, dim=128, num_heads=8))
+    train(first, run(tmp_path / "boxes"))
+    published = ground.phrasecut_masks()
+    recipe = replace(
+        first,
+        network=replace(
+            first.network,
+            with_masks=published.network.with_masks,
+            alignment_dim=published.network.alignment_dim,
+        ),
+        weights=published.weights,
+        average=published.average,
+        frozen=published.frozen,
+        words=replace(small.words, steps=0),
+        start_from=str(tmp_path / "boxes" / "weights.safetensors"),
+    )
+    begun = prepare(recipe, run(tmp_path / "masks"), _place())
+    model = begun.job.modules["model"]
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained
+    assert all(name.startswith(("mask_head.", "bbox_attention.")) for name in trained)
+    assert any("left out" in note and "contrastive_align" in note for note in begun.notes)
 
 
 def test_weights_of_one_run_begin_another(tmp_path):

@@ -14,6 +14,7 @@ def ground(
     out: Path | None = None,
     min_score: float = 0.5,
     max_iou: float = 0.5,
+    masks: bool = False,
     device: str = "cpu",
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -25,6 +26,8 @@ def ground(
         out: A folder for pictures with the boxes drawn on them.
         min_score: Least score of a box that is shown, 0 to 1.
         max_iou: Of a phrase's boxes that overlap more, only the most certain is shown; 1 for all.
+        masks: Also draw each box's mask and write it (with --json, or beside the picture in --out)
+            as COCO's run lengths; needs weights that draw masks.
         device: Where to run, as torch names it.
         as_json: One JSON object an image instead of lines.
     """
@@ -44,6 +47,11 @@ def ground(
 
     find_phrases(text)  # refuse the text before the weights are read
     grounder = Grounder.from_pretrained(weights, device=device)
+    if masks and not grounder.spec.with_masks:
+        raise ValueError(
+            f"need weights with a segmentation head for --masks, got {weights}; train them with "
+            "`eyespot train ground/scenes_masks`, or import a PhraseCut checkpoint of MDETR"
+        )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     failed = 0
@@ -58,7 +66,7 @@ def ground(
             print(f"{name}: {error}", file=sys.stderr)
             continue
         if as_json:
-            print(json.dumps({"image": name, **found.to_dict()}), flush=True)
+            print(json.dumps({"image": name, **found.to_dict(masks=masks)}), flush=True)
         else:
             print(f"{name}: {len(noun_phrases(text))} phrases")
             for phrase in found.phrases:
@@ -67,10 +75,17 @@ def ground(
                 meant = found.referent
                 print(_line("the whole text means", [meant.box_xyxy_px.tolist()], [meant.score]))
         if out is not None:
-            drawn = [DrawnPhrase(p.span, p.boxes_xyxy_px, p.scores, p.masks) for p in found.phrases]
+            drawn = [
+                DrawnPhrase(p.span, p.boxes_xyxy_px, p.scores, p.masks if masks else None)
+                for p in found.phrases
+            ]
             path = out / f"{Path(name).stem}.grounded.png"
             draw_phrases(encoded.pixels, text, drawn).save(path)
             print(f"wrote {path}", file=sys.stderr)
+            if masks:
+                path = out / f"{Path(name).stem}.masks.json"
+                path.write_text(json.dumps(found.to_dict()) + "\n", encoding="utf-8")
+                print(f"wrote {path}", file=sys.stderr)
     if failed:
         raise ValueError(f"need images that can be read, got {failed} of {len(images)} that cannot")
 

@@ -1,4 +1,4 @@
-"""`eyespot weights`: list, fetch, convert and check published weights."""
+"""`eyespot weights`: list, fetch, convert, check and export weights."""
 
 import json
 import sys
@@ -149,6 +149,32 @@ def import_mdetr(
     print(f"wrote {out}: use it with `eyespot ground IMAGE TEXT --weights {out}`")
 
 
+def export(weights: Positional[str], out: Path) -> None:
+    """Write a grounder as a graph for other runtimes, and check what was written by running it.
+
+    Batch, size of the images and length of the texts may differ from call to call. Beside the graph
+    lie its tokenizer and a description of what goes in and comes out.
+
+    Args:
+        weights: A grounder's weights file, or weights of the package by name.
+        out: The file to write: .onnx, or .pt2 for torch.export.
+    """
+    from eyespot.weights.graph_files import SUFFIXES, write_graph
+    from eyespot.weights.grounders import grounder_file, read_grounder
+
+    if out.suffix not in SUFFIXES:
+        raise ValueError(f"need a file to write that ends in .onnx or .pt2, got {out}")
+    with grounder_file(weights) as path:
+        loaded = read_grounder(path)
+    written = write_graph(loaded, out)
+    for file in written.files:
+        print(f"wrote {file}")
+    if written.difference is None:
+        print("not checked: pip install onnxruntime, and run this again", file=sys.stderr)
+    else:
+        print(f"checked by running it: no output differs by more than {written.difference:.1g}")
+
+
 class _Progress:
     """Says on stderr how much came: one line on a terminal, a line now and then elsewhere."""
 
@@ -181,4 +207,5 @@ COMMANDS = {
     "convert": convert,
     "verify": verify,
     "import-mdetr": import_mdetr,
+    "export": export,
 }

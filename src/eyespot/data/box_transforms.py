@@ -180,9 +180,11 @@ def apply_view(grounded: GroundedImage, view: View) -> GroundedImage:
     return resize(grounded, view.last_hw_px)
 
 
-def evaluation_view(height_px: int, width_px: int, *, short_side_px: int = 800) -> View:
-    """The published evaluation view of natural images: short side 800, long side at most 1333."""
-    size = resized_hw(height_px, width_px, short_side_px, NATURAL_SIZES.max_long_side_px)
+def evaluation_view(
+    height_px: int, width_px: int, *, short_side_px: int = 800, max_long_side_px: int = 1333
+) -> View:
+    """Return the evaluation view; the defaults are those published for natural images."""
+    size = resized_hw(height_px, width_px, short_side_px, max_long_side_px)
     return View(None, None, size)
 
 

@@ -66,11 +66,12 @@ class FixedView:
     """The published evaluation view.
 
     Args:
-        short_side_px: What the shorter side becomes, unless the longer would pass 1333; None: the
-            image stays as it is (CLEVR, scenes).
+        short_side_px: What the shorter side becomes; None: the image stays as it is (CLEVR).
+        max_long_side_px: Unless the longer side would pass this.
     """
 
     short_side_px: int | None = 800
+    max_long_side_px: int = NATURAL_SIZES.max_long_side_px
 
     def __call__(
         self, rng: np.random.Generator, height_px: int, width_px: int, boxes_xyxy_px: Tensor
@@ -78,7 +79,12 @@ class FixedView:
         """Return the view; nothing is random."""
         if self.short_side_px is None:
             return View(None, None, (height_px, width_px))
-        return evaluation_view(height_px, width_px, short_side_px=self.short_side_px)
+        return evaluation_view(
+            height_px,
+            width_px,
+            short_side_px=self.short_side_px,
+            max_long_side_px=self.max_long_side_px,
+        )
 
 
 @dataclass(frozen=True)

@@ -53,15 +53,23 @@ def held_out(samples: Samples, part: float | int, *, seed: int = 0) -> tuple[Par
     Raises:
         ValueError: If one side would be empty.
     """
-    size = len(samples)
+    held = hold_out_indices(len(samples), part, seed=seed)
+    return Part(samples, held, inside=False), Part(samples, held, inside=True)
+
+
+def hold_out_indices(size: int, part: float | int, *, seed: int = 0) -> Int64[np.ndarray, " n"]:
+    """Return the ascending indices of a set of some size that are held out; see `held_out`.
+
+    Raises:
+        ValueError: If one side would be empty.
+    """
     count = part if isinstance(part, int) else max(1, round(part * size))
     if part <= 0 or not 1 <= count < size:
         raise ValueError(
             f"need a share above 0 and below 1 or a number of 1..{size - 1} samples to hold out of "
             f"{size}, got {part}"
         )
-    held = _lowest_hashes(size, count, seed)
-    return Part(samples, held, inside=False), Part(samples, held, inside=True)
+    return _lowest_hashes(size, count, seed)
 
 
 def _lowest_hashes(size: int, count: int, seed: int) -> Int64[np.ndarray, " n"]:

@@ -1,8 +1,8 @@
 """The built-in world as a source of captions and referring expressions, quick enough for one CPU.
 
 `grounding_sources.GroundedScenes` writes what an annotation file would hold, masks included; this
-source leaves them out, keeps the pictures it has drawn, mixes kinds of texts, and lets a recipe
-choose every word of the world.
+source leaves them out unless asked, keeps the pictures it has drawn, mixes kinds of texts, and lets
+a recipe choose every word of the world.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,10 +20,13 @@ from eyespot.data.scenes import (
     Wording,
     caption,
     make_scene,
+    masks,
     referring,
     render,
 )
 from eyespot.data.scenes.export import DATASET_NAME
+from eyespot.ops import rle
+from eyespot.ops.rle import RleMasks
 
 _TEXT_VIEW = 1 << 33  # the view whose draws choose the text
 
@@ -61,11 +64,14 @@ class SceneCaptions:
     Args:
         settings: Which scenes.
         split: "train", "val" or "test"; their scenes never meet.
+        with_masks: Boxes come with their masks, and areas are the masks'.
     """
 
-    def __init__(self, settings: ScenesSettings, split: Split) -> None:
+    def __init__(self, settings: ScenesSettings, split: Split, *, with_masks: bool = False) -> None:
         self.settings = settings
         self.split = split
+        self.with_masks = with_masks
+        self._runs: dict[int, RleMasks] = {}
         self._world = replace(settings.world, split=split)
         self._made: dict[int, tuple[Scene, UInt8[np.ndarray, "h w 3"]]] = {}
 
@@ -97,23 +103,34 @@ class SceneCaptions:
             self._made[index] = scene, render(scene)
         return self._made[index]
 
+    def _masks(self, scene: Scene, index: int) -> RleMasks:
+        if index not in self._runs:
+            self._runs[index] = rle.encode(masks(scene))
+        return self._runs[index]
+
     def _name(self, index: int) -> str:
         return f"scenes/{self.split}/{index}"
 
     def _record(
         self, scene: Scene, index: int, told: Caption, target: int | None
     ) -> CaptionedImage:
-        """A scene's text as an annotation file would have it, without masks."""
+        """A scene's text as an annotation file would have it."""
         size, phrases = scene.config.image_size, told.phrases
         regions = []
         for one in sorted({one for phrase in phrases for one in phrase.object_ids}):
+            area, drawn = None, {}
+            if self.with_masks:
+                mask = rle.take(self._masks(scene, index), np.array([one]))
+                area = float(rle.area_px(mask)[0])
+                drawn = {"segmentation": rle.to_coco(mask, compressed=False)[0]}
             left, top, right, bottom = map(float, scene.objects[one].box_xyxy_px)
             regions.append(
                 Region(
                     (left, top, right - left, bottom - top),
                     tuple(phrase.span for phrase in phrases if one in phrase.object_ids),
-                    (right - left) * (bottom - top),
+                    (right - left) * (bottom - top) if area is None else area,
                     is_final=None if target is None else one == target,
+                    more=drawn,
                 )
             )
         more = {

@@ -64,8 +64,8 @@ class Grounding:
     phrases: tuple[GroundedPhrase, ...]
     referent: Referent | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON; masks as COCO's compressed run lengths."""
+    def to_dict(self, *, masks: bool = True) -> dict[str, Any]:
+        """Return plain data for JSON; masks, unless left out, as COCO's compressed run lengths."""
         return {
             "text": self.text,
             "height_px": self.size_hw_px[0],
@@ -76,17 +76,17 @@ class Grounding:
                     "span": list(phrase.span),
                     "boxes_xyxy_px": np.round(phrase.boxes_xyxy_px, 2).tolist(),
                     "scores": np.round(phrase.scores, 4).tolist(),
-                    **_run_lengths(phrase.masks),
+                    **(_run_lengths(phrase.masks) if masks else {}),
                 }
                 for phrase in self.phrases
             ],
-            "referent": self._referent(),
+            "referent": self._referent(masks),
         }
 
-    def _referent(self) -> dict[str, Any] | None:
+    def _referent(self, masks: bool) -> dict[str, Any] | None:
         if self.referent is None:
             return None
-        mask = self.referent.mask
+        mask = self.referent.mask if masks else None
         runs = {} if mask is None else {"mask": rle.to_coco(rle.encode(mask[None]))[0]}
         box = np.round(self.referent.box_xyxy_px, 2).tolist()
         return {"box_xyxy_px": box, "score": round(self.referent.score, 4), **runs}

@@ -38,9 +38,9 @@ def fashion_mnist() -> ClassifyRecipe:
 def scenes_trunk() -> ClassifyRecipe:
     """The trunk of ground/scenes_small on scenes, taught the shape of the largest object.
 
-    Run:     eyespot train classify/scenes_trunk --data \
-             scenes:size=96,min_objects=1,max_objects=4,difficulty=easy --out DIR; then
-             eyespot train ground/scenes_small --network.backbone-weights DIR ...
+    Its folder is what `--network.backbone-weights` of that recipe takes.
+
+    Run:     eyespot train classify/scenes_trunk --data scenes:size=96,max_objects=4 --out DIR
     Expect:  not measured yet
     Cost:    not measured yet
     """

@@ -205,9 +205,9 @@ def scenes() -> SelfSupRecipe:
 def scenes_trunk() -> SelfSupRecipe:
     """The trunk of ground/scenes_small on scenes without words: 2x96 + 2x48 px.
 
-    Run:     eyespot train swav/scenes_trunk --data \
-             scenes:size=96,min_objects=1,max_objects=4,difficulty=easy --out DIR; then
-             eyespot train ground/scenes_small --network.backbone-weights DIR ...
+    Its folder is what `--network.backbone-weights` of that recipe takes.
+
+    Run:     eyespot train swav/scenes_trunk --data scenes:size=96,max_objects=4 --out DIR
     Expect:  not measured yet
     Cost:    not measured yet
     """

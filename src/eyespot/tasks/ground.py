@@ -36,7 +36,7 @@ from eyespot.models.masks import SegmentationOutput, detector_of
 from eyespot.models.mdetr import GroundingOutput
 from eyespot.ops.matching import Matches
 from eyespot.optim.ema import update_ema_
-from eyespot.optim.grounding_rates import grounding_factors
+from eyespot.tasks.ground_accumulation import split_batch, sum_of_parts
 from eyespot.tasks.ground_data import GroundData, Views, open_data
 from eyespot.tasks.ground_evaluation import evaluate_grounding
 from eyespot.tasks.ground_network import (
@@ -46,14 +46,13 @@ from eyespot.tasks.ground_network import (
     network_tokenizer,
 )
 from eyespot.tasks.ground_parts import Rates, Weights, Words
+from eyespot.tasks.ground_rates import WORDS, freeze_, set_rates_, word_head
 from eyespot.tasks.run import Place, Prepared, Run
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.sharding import wrap
-from eyespot.train.update import step_
-from eyespot.weights.grounders import load_grounder_weights
-
-_WORDS = "words"
+from eyespot.train.update import NonFiniteError, backward_all, step_
+from eyespot.weights.grounders import grounder_file, load_grounder_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +63,18 @@ class GroundRecipe:
         network: What is trained.
         epochs: Passes over the data.
         batch_size: Images of a step, all ranks together.
+        accumulate: Parts in which each rank works a step off, to save memory; the step stays the
+            same, but for batch norms that are not frozen, which see a part.
         rates: Of the optimizer.
         weights: Of the losses.
         words: A first phase.
         views: What happens to images: "natural" and "clevr" resize and crop as published,
             "fixed" resizes as in evaluation.
         average: Decay of the average of all weights that is evaluated; 0 for none.
-        frozen: Starts of names of parameters that are not trained.
+        frozen: Starts of names of parameters that are not trained; "detr." is the whole detector
+            of a network that draws masks.
         scenes: The built-in data, for `--data scenes`.
-        start_from: A grounder's weights to begin with.
+        start_from: A grounder's weights to begin with: a file, or a name of the package's own.
         precision: Number format of the network; losses are float32 in any case.
         evaluate_every: Epochs from one evaluation to the next.
         eval_batch_size: Images of an evaluation's batch, each rank.
@@ -82,6 +84,7 @@ class GroundRecipe:
     network: Network = field(default_factory=Network)
     epochs: int = 40
     batch_size: int = 64
+    accumulate: int = 1
     rates: Rates = field(default_factory=Rates)
     weights: Weights = field(default_factory=Weights)
     words: Words = field(default_factory=Words)
@@ -124,14 +127,15 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     notes = load_parts_(network, recipe.network)
     if recipe.start_from:
-        notes += load_grounder_weights(network, Path(recipe.start_from))
-    _freeze_(network, recipe.frozen)
+        with grounder_file(recipe.start_from) as path:
+            notes += load_grounder_weights(network, path)
+    freeze_(network, recipe.frozen)
     modules: dict[str, nn.Module] = {"model": network}
     if recipe.average:
         modules["average"] = copy.deepcopy(network).requires_grad_(False)
     if recipe.words.steps:
         dim = detector_of(network).input_proj.in_channels
-        modules[_WORDS] = _word_head(dim, tokenizer.vocab_size).to(place.device)
+        modules[WORDS] = word_head(dim, tokenizer.vocab_size).to(place.device)
     model = wrap(network, place.parallel)
     optimizer = _optimizer(recipe, modules)
     data = open_data(
@@ -161,7 +165,7 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         evaluate=partial(evaluate, training),
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
         best="average" if recipe.average else "model",
-        notes=tuple(notes),
+        notes=(*notes, *data.notes),
     )
 
 
@@ -172,20 +176,29 @@ def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str
         The total loss and each published term of the last decoder layer.
     """
     recipe, optimizer = training.recipe, training.optimizer
-    _set_rates_(training, job.step)
+    set_rates_(
+        optimizer,
+        recipe.rates,
+        recipe.words,
+        job.step,
+        steps_per_epoch=training.data.order.steps_per_epoch,
+        total_steps=training.data.total_steps,
+    )
     targets = token_targets(
         batch.captions, batch.spans, training.tokenizer, training.spec.num_classes
     )
-    boxes = batch.boxes_cxcywh[targets.keep].to(job.device)
-    count = torch.tensor(float(len(boxes)), device=job.device)
-    num_boxes = dist.all_reduce_mean(count).clamp(min=1)
-    images = normalize_padded(batch.images.to(job.device), batch.pad_mask.to(job.device))
-    if job.step < recipe.words.steps:
-        loss = _word_loss(training, job, images, boxes, targets, num_boxes)
-        terms = _no_terms(training)
-    else:
-        loss, terms = _set_loss(training, job, images, batch, boxes, targets, num_boxes)
-    loss.backward()  # type: ignore[no-untyped-call]
+    count = torch.tensor(float(targets.keep.sum()), device=job.device)
+    num_boxes = dist.all_reduce_mean(count).clamp(min=1)  # of the whole step
+    parts = split_batch(batch, targets, recipe.accumulate)
+    found: list[dict[str, Tensor]] = []
+
+    def loss_of(part: tuple[GroundingBatch, TokenTargets]) -> Tensor:
+        loss, terms = _loss_of_part(training, job, *part, num_boxes)
+        found.append(terms)
+        return loss * len(parts)  # a sum over boxes, which the mean over parts divides
+
+    loss = backward_all(parts, loss_of, model=training.model)
+    terms = {name: sum_of_parts(name, [one[name] for one in found]) for name in found[0]}
     norm = step_(optimizer, loss, clip=recipe.rates.clip)
     if recipe.average:
         share = 1 - recipe.average if job.step >= recipe.words.steps else 1.0
@@ -193,6 +206,22 @@ def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str
     values = {"loss": loss.detach(), **terms, "gradient_norm": norm}
     dropped = torch.tensor(float(len(targets.dropped)), device=job.device)
     return {**values, "phrases_too_far_back": dropped}
+
+
+def _loss_of_part(
+    training: _Training,
+    job: Job,
+    batch: GroundingBatch,
+    targets: TokenTargets,
+    num_boxes: Tensor,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of a part of a step, and its terms."""
+    boxes = batch.boxes_cxcywh[targets.keep].to(job.device)
+    images = normalize_padded(batch.images.to(job.device), batch.pad_mask.to(job.device))
+    if job.step < training.recipe.words.steps:
+        loss = _word_loss(training, job, images, boxes, targets, num_boxes)
+        return loss, _no_terms(training)
+    return _set_loss(training, job, images, batch, boxes, targets, num_boxes)
 
 
 def evaluate(training: _Training, job: Job) -> dict[str, float]:
@@ -266,6 +295,8 @@ def _set_loss(
 def _losses(
     recipe: GroundRecipe, output: GroundingOutput, wanted: GroundingTargets, num_boxes: Tensor
 ) -> tuple[GroundingLosses, Matches]:
+    if not bool((output.logits.isfinite().all() & output.boxes_cxcywh.isfinite().all()).item()):
+        raise NonFiniteError("scores or boxes are not finite; this step was not taken")
     return grounding_losses(
         output.logits,
         output.boxes_cxcywh,
@@ -295,7 +326,7 @@ def _word_loss(
         targets.num_boxes,
         training.tokenizer.vocab_size,
     )
-    return word_loss(job.modules[_WORDS](features), words, num_boxes=num_boxes)
+    return word_loss(job.modules[WORDS](features), words, num_boxes=num_boxes)
 
 
 def _term_names(training: _Training) -> list[str]:
@@ -335,32 +366,6 @@ def _last(values: Tensor | None) -> Tensor | None:
     return None if values is None else values[-1:]
 
 
-def _set_rates_(training: _Training, step: int) -> None:
-    """Set each group's rate for a step counted from 0."""
-    recipe, data = training.recipe, training.data
-    rates, words = recipe.rates, recipe.words
-    if step < words.steps:
-        lr = words.lr * (1 - 0.9 * step / words.steps)
-        found = {"main": 0.0, "backbone": lr, "text": 0.0, _WORDS: lr}
-    else:
-        factors = grounding_factors(
-            step - words.steps,
-            shape=rates.shape,
-            steps_per_epoch=data.order.steps_per_epoch,
-            total_steps=data.total_steps - words.steps,
-            drop_epoch=rates.drop_epoch,
-            warmup_share=rates.warmup_share,
-        )
-        found = {
-            "main": rates.lr * factors.main,
-            "backbone": rates.lr_backbone * factors.main,
-            "text": rates.lr_text * factors.text,
-            _WORDS: 0.0,
-        }
-    for group in training.optimizer.param_groups:
-        group["lr"] = found[group["name"]]
-
-
 def _optimizer(recipe: GroundRecipe, modules: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
     """AdamW with the published groups: names with "backbone", with "text_encoder", the rest."""
     groups: dict[str, list[nn.Parameter]] = {"main": [], "backbone": [], "text": []}
@@ -368,40 +373,28 @@ def _optimizer(recipe: GroundRecipe, modules: Mapping[str, nn.Module]) -> torch.
         if parameter.requires_grad:
             kind = "backbone" if "backbone" in name else "main"
             groups["text" if "text_encoder" in name else kind].append(parameter)
-    if _WORDS in modules:
-        groups[_WORDS] = list(modules[_WORDS].parameters())
+    if WORDS in modules:
+        groups[WORDS] = list(modules[WORDS].parameters())
     made = [{"name": name, "params": params} for name, params in groups.items() if params]
     return torch.optim.AdamW(
         made, lr=recipe.rates.lr, weight_decay=recipe.rates.weight_decay, fused=True
     )
 
 
-def _freeze_(network: nn.Module, starts: tuple[str, ...]) -> None:
-    """Stop training what the recipe names, and the text encoder's pooler, which nothing uses."""
-    starts = (*starts, "transformer.text_encoder.pooler.")
-    for name, parameter in network.named_parameters():
-        if name.removeprefix("detr.").startswith(starts):
-            parameter.requires_grad_(False)
-
-
-def _word_head(dim: int, vocab_size: int) -> nn.Module:
-    """A linear layer that finds every word rare at first."""
-    head = nn.Linear(dim, vocab_size)
-    nn.init.constant_(head.bias, -4.0)
-    return head
-
-
 def _check(recipe: GroundRecipe) -> None:
-    numbers = (recipe.epochs, recipe.batch_size, recipe.evaluate_every, recipe.eval_batch_size)
+    numbers = (
+        *(recipe.epochs, recipe.batch_size, recipe.accumulate),
+        *(recipe.evaluate_every, recipe.eval_batch_size),
+    )
     if min(numbers) < 1 or not 0 <= recipe.average < 1:
         raise RecipeError(
-            "need epochs, batch sizes and evaluate_every of 1 or more and an average in [0, 1), "
-            f"got {numbers} and {recipe.average}"
+            "need epochs, batch sizes, accumulate and evaluate_every of 1 or more and an average "
+            f"in [0, 1), got {numbers} and {recipe.average}"
         )
-    if recipe.batch_size % dist.world_size():
+    if recipe.batch_size % (dist.world_size() * recipe.accumulate):
         raise RecipeError(
-            f"need a batch_size that {dist.world_size()} ranks share evenly, got "
-            f"{recipe.batch_size}"
+            f"need a batch_size that {dist.world_size()} ranks and {recipe.accumulate} parts share "
+            f"evenly, got {recipe.batch_size}"
         )
     if recipe.words.steps and dist.world_size() > 1:
         raise RecipeError("need words.steps=0 on several ranks; it is for one small machine")

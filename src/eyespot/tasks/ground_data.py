@@ -13,12 +13,12 @@ from eyespot.data.grounding import (
     MakeView,
     RandomView,
 )
-from eyespot.data.grounding_sources import GroundingSource, open_grounding
+from eyespot.data.grounding_folders import open_annotated, read_split
+from eyespot.data.grounding_sources import AnnotatedImages, GroundingSource, open_grounding
 from eyespot.data.loader import Loader
 from eyespot.data.quarantine import Quarantine
 from eyespot.data.sampling import Order
 from eyespot.data.scene_captions import SceneCaptions, ScenesSettings
-from eyespot.errors import RecipeError
 from eyespot.tasks.ground_network import Network
 from eyespot.tasks.run import Place, Run
 
@@ -36,6 +36,7 @@ class GroundData(NamedTuple):
     max_bad: float
     workers: int
     epochs: int
+    notes: tuple[str, ...]
 
     @property
     def total_steps(self) -> int:
@@ -84,14 +85,13 @@ def open_data(
     """Open the data of a run.
 
     Raises:
-        RecipeError: If there is nothing to evaluate on.
         ValueError: If the data cannot be used.
     """
-    train, val = _open(scenes, run)
     masks = network.with_masks
+    train, val, notes = _open(scenes, run, masks)
     order = Order(len(train), batch_size, seed)
     order.part(0, rank=dist.rank(), world_size=dist.world_size())
-    fixed = FixedView(network.short_side_px)
+    fixed = FixedView(network.short_side_px, network.max_long_side_px)
     return GroundData(
         order,
         GroundingExamples(train, _view(views, fixed), seed=seed, with_masks=masks),
@@ -101,20 +101,46 @@ def open_data(
         run.max_bad,
         place.workers,
         epochs,
+        notes,
     )
 
 
-def _open(scenes: ScenesSettings, run: Run) -> tuple[GroundingSource, GroundingSource]:
+def _open(
+    scenes: ScenesSettings, run: Run, masks: bool
+) -> tuple[GroundingSource, GroundingSource, tuple[str, ...]]:
     """The data to train and to evaluate on: the recipe's scenes, other scenes, or files."""
     if run.data == "scenes" and not run.val:
-        return SceneCaptions(scenes, "train"), SceneCaptions(scenes, "val")
+        train, val = (SceneCaptions(scenes, split, with_masks=masks) for split in ("train", "val"))
+        return train, val, ()
     if run.data.startswith("scenes") and not run.val:
-        return open_grounding(run.data), open_grounding(run.data, split="val")
-    if not run.val:
-        raise RecipeError(
-            f"need --val FILE.json to evaluate on beside the annotations {run.data}, got none"
-        )
-    return open_grounding(run.data), open_grounding(run.val, split="val")
+        return open_grounding(run.data), open_grounding(run.data, split="val"), ()
+    if run.val:
+        return _opened(run.data, "train"), _opened(run.val, "val"), ()
+    return _own(Path(run.data))
+
+
+def _opened(source: str, split: str) -> GroundingSource:
+    """Scenes, or all captions of an annotation file or of a folder's split."""
+    if source.partition(":")[0] == "scenes":
+        return open_grounding(source, split=split)
+    return open_annotated(Path(source), split)
+
+
+def _own(source: Path) -> tuple[GroundingSource, GroundingSource, tuple[str, ...]]:
+    """A user's folder or file, with what it says of its two splits."""
+    if not source.exists():
+        raise ValueError(f"need a folder or annotation file, or 'scenes', got {source}: none there")
+    train, val = (read_split(source, split) for split in ("train", "val"))
+    counts = [len({record.file_name for record in one.annotations}) for one in (train, val)]
+    note = (
+        f"trains on {len(train.annotations):,} captions of {counts[0]:,} images of {train.path}, "
+        f"evaluates on {len(val.annotations):,} of {counts[1]:,} images "
+        + ("held out of it" if val.held_out else f"of {val.path}")
+    )
+    train_source, val_source = (
+        AnnotatedImages(one.annotations, one.images) for one in (train, val)
+    )
+    return train_source, val_source, (note,)
 
 
 def _view(views: Views, fixed: FixedView) -> MakeView:

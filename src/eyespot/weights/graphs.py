@@ -4,37 +4,48 @@ Shapes: B images, K tokens, H W of the images; all of them may differ from call 
 """
 
 import importlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from eyespot.models.masks import SegmentingDetector
-from eyespot.models.mdetr import ModulatedDetector
+from eyespot.models.grounder import GrounderSpec, naming_logits
+from eyespot.models.masks import SegmentationOutput, SegmentingDetector
+from eyespot.models.mdetr import GroundingOutput, ModulatedDetector
 
 INPUTS = ("images", "pad_mask", "token_ids", "text_pad_mask")
-OUTPUTS = ("probabilities", "boxes_cxcywh")
 
 
-class GraphOutput(NamedTuple):
-    """What an exported network returns, of its last decoder layer."""
+def output_names(spec: GrounderSpec) -> tuple[str, ...]:
+    """Return what an exported network gives, all of its last decoder layer.
 
-    probabilities: Float[Tensor, "b q t"]  # of each token position; the last is "no object"
-    boxes_cxcywh: Float[Tensor, "b q 4"]
+    - `probabilities` [B, Q, T] of each token position for each query; the last is "no object".
+    - `boxes_cxcywh` [B, Q, 4], relative to the image without its padding.
+    - `final_probabilities` [B, Q], with an is-final head: that the whole text means the box.
+    - `mask_logits` [B, Q, h, w], with a segmentation head, over the padded image.
+    """
+    final = ("final_probabilities",) if spec.with_is_final else ()
+    return ("probabilities", "boxes_cxcywh", *final, *(("mask_logits",) if spec.with_masks else ()))
 
 
 class LastLayer(nn.Module):
-    """A network that returns what is used of its output.
+    """A network that returns what is used of its output, as `output_names` says.
 
     Args:
         model: The network.
+        spec: What it was built from.
     """
 
-    def __init__(self, model: ModulatedDetector | SegmentingDetector) -> None:
+    def __init__(self, model: ModulatedDetector | SegmentingDetector, spec: GrounderSpec) -> None:
         super().__init__()
-        self.model = model.detr if isinstance(model, SegmentingDetector) else model
+        self.model = model
+        self.spec = spec
 
     def forward(
         self,
@@ -42,14 +53,23 @@ class LastLayer(nn.Module):
         pad_mask: Bool[Tensor, "b hpx wpx"],
         token_ids: Int[Tensor, "b k"],
         text_pad_mask: Bool[Tensor, "b k"],
-    ) -> GraphOutput:
-        """Return probabilities and boxes; arguments as those of `ModulatedDetector.forward`."""
+    ) -> tuple[Tensor, ...]:
+        """Return what is named; arguments as those of `ModulatedDetector.forward`."""
+        output: GroundingOutput | SegmentationOutput
         output = self.model(images, pad_mask, token_ids, text_pad_mask)
-        return GraphOutput(output.logits[-1].softmax(dim=-1), output.boxes_cxcywh[-1])
+        masks: tuple[Tensor, ...] = ()
+        if isinstance(output, SegmentationOutput):
+            masks = (output.mask_logits,)
+            output = output.grounding
+        probabilities = naming_logits(output, self.spec, text_pad_mask).softmax(dim=-1)
+        final: tuple[Tensor, ...] = ()
+        if output.is_final_logits is not None:
+            final = (output.is_final_logits[-1].sigmoid(),)
+        return (probabilities, output.boxes_cxcywh[-1], *final, *masks)
 
 
 def export_grounder(
-    model: ModulatedDetector | SegmentingDetector, *, max_tokens: int
+    model: ModulatedDetector | SegmentingDetector, spec: GrounderSpec
 ) -> torch.export.ExportedProgram:
     """Return the network as a graph; batch, size of the images and length of the texts may vary.
 
@@ -57,9 +77,12 @@ def export_grounder(
 
     Args:
         model: The network; it is traced in evaluation mode.
-        max_tokens: Longest text.
+        spec: What it was built from.
+
+    Raises:
+        ValueError: If it has no room for texts.
     """
-    wrapped = LastLayer(model).eval()
+    wrapped = LastLayer(model, spec).eval()
     example = (
         torch.zeros(2, 3, 160, 192),
         torch.zeros(2, 160, 192, dtype=torch.bool),
@@ -74,21 +97,21 @@ def export_grounder(
         {0: batch, 1: length},
         {0: batch, 1: length},
     )
-    if max_tokens < 9:
-        raise ValueError(f"need room for texts of at least 9 tokens, got {max_tokens}")
+    if spec.max_tokens < 9:
+        raise ValueError(f"need room for texts of at least 9 tokens, got {spec.max_tokens}")
     with torch.no_grad():
         return torch.export.export(wrapped, example, dynamic_shapes=shapes)
 
 
 def export_onnx(
-    model: ModulatedDetector | SegmentingDetector, path: Path, *, max_tokens: int
+    model: ModulatedDetector | SegmentingDetector, spec: GrounderSpec, path: Path
 ) -> None:
-    """Write the network as an ONNX file with the inputs `INPUTS` and the outputs `OUTPUTS`.
+    """Write the network as an ONNX file with the inputs `INPUTS` and outputs `output_names(spec)`.
 
     Args:
         model: As in `export_grounder`.
+        spec: Likewise.
         path: The file to write.
-        max_tokens: As in `export_grounder`.
 
     Raises:
         ValueError: If onnx or onnxscript is not installed.
@@ -99,13 +122,30 @@ def export_onnx(
             importlib.import_module(name)
         except ImportError:
             raise ValueError(f"need the package {name} for ONNX; pip install {name}") from None
-    program = export_grounder(model, max_tokens=max_tokens)
-    made = torch.onnx.export(
-        program,
-        input_names=list(INPUTS),
-        output_names=list(OUTPUTS),
-        dynamo=True,
-        verbose=False,
-    )
+    program = export_grounder(model, spec)
+    with _quiet():
+        made = torch.onnx.export(
+            program,
+            input_names=list(INPUTS),
+            output_names=list(output_names(spec)),
+            dynamo=True,
+            verbose=False,
+        )
     assert made is not None, "the exporter returns a program unless it is given a file"
     made.save(str(path))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what the exporter says of itself, such as that it misses torchvision."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
