@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from eyespot import dist
 from eyespot.ops.matching import at_least_float32
 
 IGNORED = -100
@@ -31,7 +32,9 @@ def split_answer_losses(
     """Loss and accuracy of the type head and of each type's own answer head.
 
     A head learns only from the questions of its type: the mean over those, or loss 0 and
-    accuracy 1 when there are none. A head of shape [B] is a yes/no head (binary cross
+    accuracy 1 when there are none. On several processes the mean is over all their questions (the
+    reference's over each process's own), so that their number changes nothing; the accuracies are
+    each process's. A head of shape [B] is a yes/no head (binary cross
     entropy, yes above probability 0.5); one of shape [B, K] chooses among K.
 
     Args:
@@ -57,7 +60,9 @@ def split_answer_losses(
         mine = types == type_id
         loss, right = _head_loss(at_least_float32(answer_logits[name]), answers[name])
         count = mine.sum()
-        result[f"loss_answer_{name}"] = torch.where(mine, loss, 0.0).sum() / count.clamp(min=1)
+        everywhere = dist.all_reduce_mean(count.to(loss))
+        mean = torch.where(mine, loss, 0.0).sum() / everywhere.clamp(min=1 / dist.world_size())
+        result[f"loss_answer_{name}"] = mean
         share = (right & mine).sum() / count.clamp(min=1)
         result[f"accuracy_answer_{name}"] = torch.where(count > 0, share, 1.0)
         right_answer |= right & mine

@@ -8,7 +8,6 @@ Shapes: N boxes of a phrase, Q queries, T token columns.
 """
 
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -22,7 +21,6 @@ from eyespot.data.box_transforms import resized_hw
 from eyespot.data.decode import MAX_PIXELS
 from eyespot.data.grounding import normalize_padded
 from eyespot.data.tokens import EncodedCaption
-from eyespot.errors import unknown_name
 from eyespot.models.masks import SegmentingDetector, detector_of
 from eyespot.models.mdetr import ImageFeatures, Level
 from eyespot.ops.boxes import box_iou, clip_xyxy_px
@@ -33,10 +31,8 @@ from eyespot.predict.chunker import noun_phrases
 from eyespot.predict.grounding import GroundedPhrase, Grounding
 from eyespot.predict.images import Picture, read_picture
 from eyespot.predict.parts import split_text
-from eyespot.weights.grounders import LoadedGrounder, read_grounder
-
-PRETRAINED = {"scenes-small": "scenes_small.safetensors"}
-"""Weights that are part of the package, by name."""
+from eyespot.weights.grounders import PRETRAINED as PRETRAINED
+from eyespot.weights.grounders import LoadedGrounder, grounder_file, read_grounder
 
 _BATCH = 16
 
@@ -103,15 +99,8 @@ class Grounder:
             ValueError: If the name is unknown, or the file holds something else.
             OSError: If the file cannot be read.
         """
-        name = str(name_or_path)
-        if name in PRETRAINED:
-            place = resources.files("eyespot.predict").joinpath("weights", PRETRAINED[name])
-            with resources.as_file(place) as path:
-                return cls(read_grounder(path), device=device)
-        path = Path(name_or_path)
-        if not path.is_file() and path.suffix == "" and path.name == name:
-            raise ValueError(unknown_name("weights", name, PRETRAINED))
-        return cls(read_grounder(path), device=device)
+        with grounder_file(name_or_path) as path:
+            return cls(read_grounder(path), device=device)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a picture is no sequence of pictures

@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from eyespot import dist
+from eyespot.data.answers import words_of_heads
 from eyespot.data.grounding import GroundingBatch, normalize_padded
 from eyespot.data.scene_captions import ScenesSettings
 from eyespot.data.token_targets import TokenTargets, token_targets
@@ -36,6 +36,14 @@ from eyespot.models.mdetr import GroundingOutput
 from eyespot.ops.matching import Matches
 from eyespot.optim.ema import update_ema_
 from eyespot.optim.grounding_rates import grounding_factors
+from eyespot.tasks.ground_answers import (
+    Answering,
+    Questions,
+    answer_loss,
+    answer_terms,
+    check_answers,
+    evaluate_answers,
+)
 from eyespot.tasks.ground_data import GroundData, Views, open_data
 from eyespot.tasks.ground_evaluation import evaluate_grounding
 from eyespot.tasks.ground_network import (
@@ -50,7 +58,7 @@ from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.sharding import wrap
 from eyespot.train.update import step_
-from eyespot.weights.grounders import load_grounder_weights
+from eyespot.weights.grounders import grounder_file, load_grounder_weights
 
 _WORDS = "words"
 
@@ -66,12 +74,13 @@ class GroundRecipe:
         rates: Of the optimizer.
         weights: Of the losses.
         words: A first phase.
+        questions: How much answers count, if the network answers.
         views: What happens to images: "natural" and "clevr" resize and crop as published,
             "fixed" resizes as in evaluation.
         average: Decay of the average of all weights that is evaluated; 0 for none.
         frozen: Starts of names of parameters that are not trained.
         scenes: The built-in data, for `--data scenes`.
-        start_from: A grounder's weights to begin with.
+        start_from: A grounder's weights to begin with: a file, or a name of the package's own.
         precision: Number format of the network; losses are float32 in any case.
         evaluate_every: Epochs from one evaluation to the next.
         eval_batch_size: Images of an evaluation's batch, each rank.
@@ -84,6 +93,7 @@ class GroundRecipe:
     rates: Rates = field(default_factory=Rates)
     weights: Weights = field(default_factory=Weights)
     words: Words = field(default_factory=Words)
+    questions: Questions = field(default_factory=Questions)
     views: Views = "natural"
     average: float = 0.9998
     frozen: tuple[str, ...] = ("backbone.body.stem.", "backbone.body.s1.")
@@ -104,6 +114,7 @@ class _Training(NamedTuple):
     model: nn.Module
     optimizer: torch.optim.Optimizer
     data: GroundData
+    answering: Answering | None
 
 
 def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
@@ -119,8 +130,10 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
     network: nn.Module = build_grounder(spec).to(place.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     load_parts_(network, recipe.network)
+    notes: list[str] = []
     if recipe.start_from:
-        load_grounder_weights(network, Path(recipe.start_from))
+        with grounder_file(recipe.start_from) as path:
+            notes = load_grounder_weights(network, path)
     _freeze_(network, recipe.frozen)
     modules: dict[str, nn.Module] = {"model": network}
     if recipe.average:
@@ -139,7 +152,12 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         "grounder": json.dumps(grounder_to_dict(spec)),
         "tokenizer": tokenizer.definition(),
     }
-    training = _Training(recipe, spec, tokenizer, model, optimizer, data)
+    answering = None
+    if spec.answer_heads:
+        words = words_of_heads({head.name: head.words for head in spec.answer_heads})
+        answering = Answering(words, run.out / "answers.json")
+        check_answers(data.examples.source, words)
+    training = _Training(recipe, spec, tokenizer, model, optimizer, data, answering)
     every = data.order.steps_per_epoch * recipe.evaluate_every
     return Prepared(
         job,
@@ -156,6 +174,7 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         evaluate=partial(evaluate, training),
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
         best="average" if recipe.average else "model",
+        notes=tuple(notes),
     )
 
 
@@ -190,17 +209,23 @@ def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str
 
 
 def evaluate(training: _Training, job: Job) -> dict[str, float]:
-    """Return recall of phrases and precision of expressions, of the model and its average."""
+    """Return recall of phrases and precision of expressions, of the model and its average.
+
+    Of a network that answers: the accuracy of its answers; the average's are written, if there is
+    one.
+    """
     found: dict[str, float] = {}
     for name in ("model", "average"):
         if name in job.modules:
-            metrics = evaluate_grounding(
-                job.modules[name],
-                training.spec,
-                training.tokenizer,
-                training.data.test_loader(),
-                job.device,
-            )
+            model, batches = job.modules[name], training.data.test_loader()
+            if training.answering is not None:
+                metrics = evaluate_answers(
+                    model, training.tokenizer, batches, training.answering, job.device
+                )
+            else:
+                metrics = evaluate_grounding(
+                    model, training.spec, training.tokenizer, batches, job.device
+                )
             prefix = "" if name == "model" else f"{name}_"
             found |= {prefix + key: value for key, value in metrics.items()}
     return found
@@ -215,7 +240,7 @@ def _set_loss(
     targets: TokenTargets,
     num_boxes: Tensor,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """MDETR's losses of a batch, in float32 or better."""
+    """MDETR's losses of a batch, those of answers included, in float32 or better."""
     recipe, device = training.recipe, job.device
     low = recipe.precision == "bfloat16"
     with torch.autocast(device.type, torch.bfloat16, enabled=low):
@@ -228,6 +253,9 @@ def _set_loss(
     masks = None
     if isinstance(output, SegmentationOutput):
         output, masks = output
+    answer_total, said = _answer_loss(training, output, batch)
+    if not recipe.questions.grounding:
+        return answer_total, said
     if not recipe.weights.auxiliary:
         output = _last_layer(output)
     final = None if batch.is_final is None else batch.is_final[targets.keep].to(device)
@@ -235,12 +263,12 @@ def _set_loss(
         boxes, targets.positive_map.to(device), targets.num_boxes, None, final
     )
     losses, matches = _losses(recipe, output, wanted, num_boxes)
-    total = weighted_total(losses, _loss_weights(recipe))
+    total = answer_total + weighted_total(losses, _loss_weights(recipe))
     if output.proposals is not None:
         proposed, _ = _losses(recipe, output.proposals, wanted, num_boxes)
         total = total + weighted_total(proposed, _loss_weights(recipe))
     named = published_names(losses)
-    terms = {name: named[name] for name in _term_names(training)}
+    terms = {name: named[name] for name in _box_terms(training)} | said
     if masks is not None:
         if batch.masks is None:
             raise RecipeError("need masks in the data to train a segmentation head, got none")
@@ -249,6 +277,17 @@ def _set_loss(
         total = total + recipe.weights.mask * focal + recipe.weights.dice * dice
         terms |= {"loss_mask": focal, "loss_dice": dice}
     return total, {name: value.detach() for name, value in terms.items()}
+
+
+def _answer_loss(
+    training: _Training, output: GroundingOutput, batch: GroundingBatch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The losses of answers, 0 where the network has none."""
+    if training.answering is None:
+        return output.logits.new_zeros(()), {}
+    assert output.answer_logits is not None, "a network with answer heads gives their logits"
+    words, questions = training.answering.words, training.recipe.questions
+    return answer_loss(output.answer_logits, batch.records, words, questions)
 
 
 def _losses(
@@ -285,7 +324,7 @@ def _word_loss(
     return word_loss(job.modules[_WORDS](features), words, num_boxes=num_boxes)
 
 
-def _term_names(training: _Training) -> list[str]:
+def _box_terms(training: _Training) -> list[str]:
     names = ["loss_ce", "loss_bbox", "loss_giou", "cardinality_error"]
     names += ["loss_contrastive_align"] if training.spec.alignment_dim else []
     return names + (["loss_isfinal"] if training.spec.with_is_final else [])
@@ -293,8 +332,12 @@ def _term_names(training: _Training) -> list[str]:
 
 def _no_terms(training: _Training) -> dict[str, Tensor]:
     """The terms of a step that computes none of them."""
-    masks = ["loss_mask", "loss_dice"] if training.spec.with_masks else []
-    return {name: torch.zeros(()) for name in [*_term_names(training), *masks]}
+    names = ["loss_mask", "loss_dice"] if training.spec.with_masks else []
+    if training.recipe.questions.grounding:
+        names += _box_terms(training)
+    if training.answering is not None:
+        names += answer_terms(training.answering.words)
+    return {name: torch.zeros(()) for name in names}
 
 
 def _loss_weights(recipe: GroundRecipe) -> dict[str, float]:
@@ -387,6 +430,8 @@ def _check(recipe: GroundRecipe) -> None:
         )
     if recipe.words.steps and dist.world_size() > 1:
         raise RecipeError("need words.steps=0 on several ranks; it is for one small machine")
+    if recipe.network.answers == "none" and not recipe.questions.grounding:
+        raise RecipeError("need network.answers or questions.grounding, got nothing to learn")
     rates: Any = recipe.rates
     if min(rates.lr, rates.lr_backbone, rates.lr_text, rates.clip) < 0:
         raise RecipeError(f"need rates and clip of 0 or more, got {rates}")

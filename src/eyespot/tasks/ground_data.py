@@ -17,7 +17,7 @@ from eyespot.data.grounding_sources import GroundingSource, open_grounding
 from eyespot.data.loader import Loader
 from eyespot.data.quarantine import Quarantine
 from eyespot.data.sampling import Order
-from eyespot.data.scene_captions import SceneCaptions, ScenesSettings
+from eyespot.data.scene_captions import SceneCaptions, ScenesSettings, changed_scenes
 from eyespot.errors import RecipeError
 from eyespot.tasks.ground_network import Network
 from eyespot.tasks.run import Place, Run
@@ -105,9 +105,13 @@ def open_data(
 
 
 def _open(scenes: ScenesSettings, run: Run) -> tuple[GroundingSource, GroundingSource]:
-    """The data to train and to evaluate on: the recipe's scenes, other scenes, or files."""
-    if run.data == "scenes" and not run.val:
-        return SceneCaptions(scenes, "train"), SceneCaptions(scenes, "val")
+    """The data to train and to evaluate on: the recipe's scenes, other scenes, or files.
+
+    Beside the recipe's scenes, `scenes:KEY=VALUE` evaluates on the same scenes with changes.
+    """
+    if run.data == "scenes" and run.val.partition(":")[0] in ("", "scenes"):
+        other = changed_scenes(scenes, run.val) if run.val else scenes
+        return SceneCaptions(scenes, "train"), SceneCaptions(other, "val")
     if run.data.startswith("scenes") and not run.val:
         return open_grounding(run.data), open_grounding(run.data, split="val")
     if not run.val:

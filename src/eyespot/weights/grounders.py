@@ -5,6 +5,9 @@ is all that is needed to ground a text.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +15,7 @@ import torch
 from torch import nn
 
 from eyespot.data.tokens import Tokenizer
-from eyespot.errors import WeightsError
+from eyespot.errors import WeightsError, unknown_name
 from eyespot.models.grounder import (
     GrounderSpec,
     build_grounder,
@@ -23,6 +26,12 @@ from eyespot.models.masks import SegmentingDetector
 from eyespot.models.mdetr import ModulatedDetector
 from eyespot.weights.files import read_file, save_weights
 
+PRETRAINED = {"scenes-small": "scenes_small.safetensors"}
+"""Weights that are part of the package, by name."""
+
+_HEADS = ("contrastive_align_projection_", "isfinal_embed", "answer_", "qa_embed")
+"""Parts that fine-tuning may do without."""
+
 
 class LoadedGrounder(NamedTuple):
     """A network with all that it takes to use it."""
@@ -30,6 +39,25 @@ class LoadedGrounder(NamedTuple):
     model: ModulatedDetector | SegmentingDetector
     spec: GrounderSpec
     tokenizer: Tokenizer
+
+
+@contextmanager
+def grounder_file(name_or_path: str | Path) -> Iterator[Path]:
+    """Give the path of a weights file, or of weights of the package by name.
+
+    Raises:
+        ValueError: If it is neither a path nor a known name.
+    """
+    name, path = str(name_or_path), Path(name_or_path)
+    if name in PRETRAINED:
+        with resources.as_file(
+            resources.files("eyespot.predict") / "weights" / PRETRAINED[name]
+        ) as p:
+            yield p
+        return
+    if not path.is_file() and path.suffix == "" and path.name == name:
+        raise ValueError(unknown_name("weights", name, PRETRAINED))
+    yield path
 
 
 def save_grounder(
@@ -83,8 +111,9 @@ def read_grounder(path: str | Path) -> LoadedGrounder:
 def load_grounder_weights(model: nn.Module, path: Path) -> list[str]:
     """Begin with another grounder's weights, in place; return notes.
 
-    Every tensor of the file must have a place of its shape; parts of the network that the file
-    lacks, such as new heads, keep their fresh weights and are named.
+    Every tensor of the file must have a place of its shape, but for heads that this network does
+    not have: those are left out and named. Parts that the file lacks, such as new heads, keep their
+    fresh weights and are named.
 
     Raises:
         WeightsError: If a tensor of the file has no place; the network is unchanged.
@@ -94,6 +123,8 @@ def load_grounder_weights(model: nn.Module, path: Path) -> list[str]:
     own = model.state_dict()
     if own.keys() & {f"detr.{key}" for key in tensors}:  # a detector's, for a segmenting one
         tensors = {f"detr.{key}": value for key, value in tensors.items()}
+    unused = [k for k in tensors if k not in own and k.removeprefix("detr.").startswith(_HEADS)]
+    tensors = {key: value for key, value in tensors.items() if key not in unused}
     wrong = [k for k, v in tensors.items() if k not in own or own[k].shape != v.shape]
     if wrong:
         raise WeightsError(
@@ -104,4 +135,8 @@ def load_grounder_weights(model: nn.Module, path: Path) -> list[str]:
         for key, value in tensors.items():
             own[key].copy_(value)
     fresh = sorted({key.split(".")[0] for key in own if key not in tensors})
-    return [f"new weights for {', '.join(fresh)}"] if fresh else []
+    left = sorted({key.removeprefix("detr.").split(".")[0] for key in unused})
+    return [
+        *([f"new weights for {', '.join(fresh)}"] if fresh else []),
+        *([f"left out of {path}: {', '.join(left)}"] if left else []),
+    ]
