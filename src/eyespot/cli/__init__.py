@@ -27,6 +27,7 @@ SUMMARIES = {
     "replay": "take the step again at which a loss was not finite",
     "doctor": "what this machine has, and what is fastest on it",
     "ground": "find every phrase of a text in images",
+    "answer": "answer a question about images",
     "report": "what sweeps found, as one HTML file",
     "probe": "measure a backbone: neighbours, linear, few labels, SVM, retrieval",
     "embed": "images to vectors on disk",
