@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from eyespot.losses import answers
+from tests.distributed import run_ranks
 from tests.reference import read_json
 
 VECTORS = read_json("mdetr_vectors.json")
@@ -78,3 +79,36 @@ def test_totals_weigh_as_published():
     losses["accuracy_answer_total"] = torch.tensor(0.5)
     assert answers.gqa_answer_total(losses, weight=25.0).item() == 125
     assert answers.clevr_answer_total(losses, type_weight=10.0).item() == 23
+
+
+def mean_losses(logits, types):
+    """Losses of this rank's rows, and the gradient that both ranks' mean loss gives them."""
+    from eyespot import dist
+
+    mine = slice(dist.rank() * 3, dist.rank() * 3 + 3) if dist.world_size() > 1 else slice(0, 6)
+    rows = {name: values[mine].clone().requires_grad_() for name, values in logits.items()}
+    kinds = types[mine]
+    answers_of = {name: torch.zeros(len(kinds)).long() for name in ("attr", "reg")}
+    found = answers.split_answer_losses(
+        rows["type"],
+        {name: rows[name] for name in answers.CLEVR_TYPES},
+        kinds,
+        {"binary": torch.ones(len(kinds)), **answers_of},
+        answers.CLEVR_TYPES,
+    )
+    total = answers.clevr_answer_total(found, type_weight=2.0)
+    total.backward()
+    return total.detach() / dist.world_size(), rows["attr"].grad / dist.world_size()
+
+
+def test_two_processes_learn_as_one_does():
+    torch.manual_seed(0)
+    logits = {
+        "type": torch.randn(6, 3), "binary": torch.randn(6), "attr": torch.randn(6, 15),
+        "reg": torch.randn(6, 20),
+    }  # fmt: skip
+    types = torch.tensor([1, 1, 1, 0, 1, 0])  # unevenly, and one type on neither
+    whole, gradient = mean_losses(logits, types)
+    parts = run_ranks(mean_losses, logits, types)
+    assert_close(torch.stack([total for total, _ in parts]).sum(), whole)
+    assert_close(torch.cat([grad for _, grad in parts]), gradient)

@@ -47,9 +47,20 @@ class AnswerWords:
     Attributes:
         words: For each type, in the class order of the type head, its words in class order; of the
             one type `ONLY` where one head says everything.
+
+    Raises:
+        ValueError: If a type has fewer than two words to choose from.
     """
 
     words: Mapping[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        poor = [name for name, words in self.words.items() if len(words) < 2]
+        if poor:
+            raise ValueError(
+                f"need two or more answers of every type, got {list(self.words[poor[0]])} of the "
+                f"type {poor[0]!r}"
+            )
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -113,7 +124,8 @@ def words_of_heads(by_head: Mapping[str, Sequence[str]]) -> AnswerWords:
 def read_answer_words(path: Path) -> AnswerWords:
     """Read a vocabulary file of either published form.
 
-    The types of GQA take their published class order, others the order of the file.
+    The types of GQA take their published class order, others the order of the file; a single type
+    needs no head to choose it.
 
     Raises:
         ValueError: If it is no vocabulary, or its numbers are not 0, 1, 2, ...
@@ -125,9 +137,11 @@ def read_answer_words(path: Path) -> AnswerWords:
         raise ValueError(f"need a vocabulary of answers as JSON, got {path}: {error}") from None
     if not isinstance(content, dict) or not content:
         raise ValueError(f"need a vocabulary of answers, got {path}, which holds none")
-    if not all(isinstance(numbers, dict) for numbers in content.values()):
+    if not any(isinstance(numbers, dict) for numbers in content.values()):
         return AnswerWords({ONLY: _in_order(content, path)})
     found = {key.removeprefix(_PREFIX): _in_order(content[key], path) for key in content}
+    if len(found) == 1:
+        found = {ONLY: words for words in found.values()}
     if found.keys() == set(GQA_TYPE_NAMES):
         found = {name: found[name] for name in GQA_TYPE_NAMES}
     return AnswerWords(found)
@@ -153,7 +167,7 @@ def count_answer_words(records: Iterable[CaptionedImage], *, least: int = 1) -> 
         least: How often a word must be an answer to be in it.
 
     Raises:
-        ValueError: If no question has both.
+        ValueError: If no question has both, or a type has no frequent word.
     """
     counts: dict[str, Counter[str]] = {}
     for record in records:
@@ -176,8 +190,10 @@ def _frequent(counts: Counter[str], least: int) -> list[str]:
     return sorted(words, key=lambda word: (-counts[word], word))
 
 
-def _in_order(numbers: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+def _in_order(numbers: Any, path: Path) -> tuple[str, ...]:
     """Words by their numbers."""
+    if not isinstance(numbers, dict):
+        raise ValueError(f"need words with their numbers, got {numbers!r} in {path}")
     if sorted(numbers.values(), key=str) != sorted(range(len(numbers)), key=str):
         raise ValueError(
             f"need the numbers 0 to {len(numbers) - 1} for the {len(numbers)} words of a head in "

@@ -156,7 +156,7 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
     if spec.answer_heads:
         words = words_of_heads({head.name: head.words for head in spec.answer_heads})
         answering = Answering(words, run.out / "answers.json")
-        check_answers(data.examples.source, words)
+        check_answers(data.examples.source, words, recipe.questions)
     training = _Training(recipe, spec, tokenizer, model, optimizer, data, answering)
     every = data.order.steps_per_epoch * recipe.evaluate_every
     return Prepared(

@@ -22,6 +22,7 @@ from eyespot.data.grounding import GroundingBatch, normalize_padded
 from eyespot.data.grounding_sources import AnnotatedImages, GroundingSource
 from eyespot.data.tokens import Tokenizer
 from eyespot.design.files import write_whole
+from eyespot.errors import RecipeError
 from eyespot.evals.answers import ChosenAnswer, answer_accuracy, choose_answers
 from eyespot.losses.answers import (
     IGNORED,
@@ -106,14 +107,19 @@ def answer_terms(words: AnswerWords) -> list[str]:
     return [*(f"loss_answer_{name}" for name in names), "accuracy_answer_total"]
 
 
-def check_answers(source: GroundingSource, words: AnswerWords) -> None:
-    """Refuse a file with an answer that no head can say, before hours are spent on it.
+def check_answers(source: GroundingSource, words: AnswerWords, questions: Questions) -> None:
+    """Refuse weights that cannot be, and a file with an answer that no head can say, before hours are spent on it.
 
     Vocabularies with "unknown" can take any answer, and their files are long: those are not read.
 
     Raises:
-        ValueError: If there is one, or a question without an answer.
+        RecipeError: If the loss of the type is to be weighed, and there is one type.
+        ValueError: If there is such an answer, or a question without one.
     """
+    if questions.weight < 0 or (questions.weighted == "type" and words.types == (ONLY,)):
+        raise RecipeError(
+            f'need questions.weighted "all" for one head, and a weight of 0 or more, got {questions}'
+        )
     if isinstance(source, AnnotatedImages) and not all(UNKNOWN in w for w in words.words.values()):
         for record in source.annotations:
             _class_of(record, words)
