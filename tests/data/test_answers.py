@@ -11,7 +11,7 @@ from eyespot.data.scenes import ANSWERS
 from tests.reference import read_json
 
 CASE = read_json("mdetr_vectors.json")["clevr_answers"]
-GQA = AnswerWords({name: ("yes", "red", "unknown") for name in answers.GQA_TYPE_NAMES})
+GQA = AnswerWords(dict.fromkeys(answers.GQA_TYPE_NAMES, ("yes", "red", "unknown")))
 
 
 def test_attributes_are_in_published_order():

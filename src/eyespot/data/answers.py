@@ -141,7 +141,7 @@ def read_answer_words(path: Path) -> AnswerWords:
         return AnswerWords({ONLY: _in_order(content, path)})
     found = {key.removeprefix(_PREFIX): _in_order(content[key], path) for key in content}
     if len(found) == 1:
-        found = {ONLY: words for words in found.values()}
+        return AnswerWords({ONLY: next(iter(found.values()))})
     if found.keys() == set(GQA_TYPE_NAMES):
         found = {name: found[name] for name in GQA_TYPE_NAMES}
     return AnswerWords(found)

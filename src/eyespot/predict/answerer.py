@@ -5,6 +5,7 @@ said = answerer("scene.png", "What color is the small cup?")
 said.answer, said.confidence, said.grounding.phrases[0].boxes_xyxy_px
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,14 @@ from eyespot.data.decode import MAX_PIXELS
 from eyespot.errors import WeightsError
 from eyespot.evals.answers import ChosenAnswer, choose_answers
 from eyespot.models.masks import detector_of
+from eyespot.ops.spans import Span
 from eyespot.predict.chunker import noun_phrases
 from eyespot.predict.grounder import EncodedPicture, Grounder, is_list, listed, pair_up
 from eyespot.predict.grounding import Grounding
 from eyespot.predict.images import Picture
 from eyespot.weights.grounders import LoadedGrounder, grounder_file, read_grounder
+
+_HOW_MANY = re.compile(r"\bhow\s+(many|much)\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,14 @@ class Answerer:
     def _find(
         self, picture: EncodedPicture, question: str, min_score: float, max_iou: float
     ) -> Grounding:
-        spans = noun_phrases(question)
+        spans = _named(question)
         if not spans:
             return Grounding(question, picture.pixels.shape[:2], ())
         return self.grounder(picture, question, phrases=spans, min_score=min_score, max_iou=max_iou)
+
+
+def _named(question: str) -> list[Span]:
+    """The noun phrases of a question; the "many" of "how many" belongs to none."""
+    begins = {found.start(1): found.end() for found in _HOW_MANY.finditer(question)}
+    spans = [(begins.get(begin, begin), end) for begin, end in noun_phrases(question)]
+    return [(begin, end) for begin, end in spans if begin < end]

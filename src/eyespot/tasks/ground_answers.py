@@ -108,7 +108,7 @@ def answer_terms(words: AnswerWords) -> list[str]:
 
 
 def check_answers(source: GroundingSource, words: AnswerWords, questions: Questions) -> None:
-    """Refuse weights that cannot be, and a file with an answer that no head can say, before hours are spent on it.
+    """Refuse a file with an answer that no head can say, before hours are spent on it.
 
     Vocabularies with "unknown" can take any answer, and their files are long: those are not read.
 
@@ -118,7 +118,8 @@ def check_answers(source: GroundingSource, words: AnswerWords, questions: Questi
     """
     if questions.weight < 0 or (questions.weighted == "type" and words.types == (ONLY,)):
         raise RecipeError(
-            f'need questions.weighted "all" for one head, and a weight of 0 or more, got {questions}'
+            'need questions.weighted "all" for one head of all answers, and a weight of 0 or more, '
+            f"got {questions}"
         )
     if isinstance(source, AnnotatedImages) and not all(UNKNOWN in w for w in words.words.values()):
         for record in source.annotations:
