@@ -196,7 +196,10 @@ class Answerer:
         spans = _named(question)
         if not spans:
             return Grounding(question, picture.pixels.shape[:2], ())
-        return self.grounder(picture, question, phrases=spans, min_score=min_score, max_iou=max_iou)
+        found: Grounding = self.grounder(
+            picture, question, phrases=spans, min_score=min_score, max_iou=max_iou
+        )
+        return found
 
 
 def _named(question: str) -> list[Span]:
