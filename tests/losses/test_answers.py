@@ -5,7 +5,6 @@ import torch
 from torch.testing import assert_close
 
 from eyespot.losses import answers
-from tests.distributed import run_ranks
 from tests.reference import read_json
 
 VECTORS = read_json("mdetr_vectors.json")
@@ -81,34 +80,34 @@ def test_totals_weigh_as_published():
     assert answers.clevr_answer_total(losses, type_weight=10.0).item() == 23
 
 
-def mean_losses(logits, types):
-    """Losses of this rank's rows, and the gradient that both ranks' mean loss gives them."""
-    from eyespot import dist
-
-    mine = slice(dist.rank() * 3, dist.rank() * 3 + 3) if dist.world_size() > 1 else slice(0, 6)
-    rows = {name: values[mine].clone().requires_grad_() for name, values in logits.items()}
-    kinds = types[mine]
-    answers_of = {name: torch.zeros(len(kinds)).long() for name in ("attr", "reg")}
-    found = answers.split_answer_losses(
-        rows["type"],
-        {name: rows[name] for name in answers.CLEVR_TYPES},
-        kinds,
-        {"binary": torch.ones(len(kinds)), **answers_of},
-        answers.CLEVR_TYPES,
-    )
-    total = answers.clevr_answer_total(found, type_weight=2.0)
-    total.backward()
-    return total.detach() / dist.world_size(), rows["attr"].grad / dist.world_size()
-
-
-def test_two_processes_learn_as_one_does():
+def test_parts_of_a_step_add_up_to_the_whole():
     torch.manual_seed(0)
+    types = torch.tensor([1, 1, 1, 0, 1, 0])  # unevenly, and none of one type
+    counts = {"type": torch.tensor(6.0), "binary": torch.tensor(2.0), "attr": torch.tensor(4.0)}
+    counts["reg"] = torch.tensor(1.0)  # there is none
     logits = {
         "type": torch.randn(6, 3), "binary": torch.randn(6), "attr": torch.randn(6, 15),
         "reg": torch.randn(6, 20),
     }  # fmt: skip
-    types = torch.tensor([1, 1, 1, 0, 1, 0])  # unevenly, and one type on neither
-    whole, gradient = mean_losses(logits, types)
-    parts = run_ranks(mean_losses, logits, types)
-    assert_close(torch.stack([total for total, _ in parts]).sum(), whole)
-    assert_close(torch.cat([grad for _, grad in parts]), gradient)
+
+    def losses(rows, counts=None):
+        own = {name: values[rows] for name, values in logits.items()}
+        zeros = torch.zeros(len(types[rows]), dtype=torch.long)
+        truths = {"binary": zeros + 1, "attr": zeros, "reg": zeros}
+        heads = {name: own[name] for name in answers.CLEVR_TYPES}
+        return answers.split_answer_losses(
+            own["type"], heads, types[rows], truths, answers.CLEVR_TYPES, counts=counts
+        )
+
+    whole = losses(slice(0, 6))
+    parts = [losses(rows, counts) for rows in (slice(0, 2), slice(2, 6))]
+    for name in ("type", "binary", "attr", "reg"):
+        key = f"loss_answer_{name}"
+        assert_close(parts[0][key] + parts[1][key], whole[key])
+    scores, truths = logits["attr"], types
+    one = answers.unified_answer_losses(scores, truths)["loss_answer_total"]
+    halves = [
+        answers.unified_answer_losses(scores[rows], truths[rows], count=counts["type"])
+        for rows in (slice(0, 1), slice(1, 6))
+    ]
+    assert_close(sum(half["loss_answer_total"] for half in halves), one)

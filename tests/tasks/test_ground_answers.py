@@ -24,6 +24,7 @@ from eyespot.tasks.ground_answers import (
     answer_loss,
     answer_metrics,
     answer_terms,
+    question_counts,
     write_answers,
 )
 from eyespot.tasks.ground_parts import Words
@@ -56,7 +57,7 @@ def test_smoke_leaves_weights_that_answer(tmp_path):
     rows = [row for row in lines(tmp_path / "a") if "loss" in row]
     assert len(rows) == 8
     assert all(row["loss_answer_type"] > 0 and row["loss_ce"] > 0 for row in rows)
-    assert len(json.loads((tmp_path / "a" / "answers.json").read_text())) == 8
+    assert len(json.loads((tmp_path / "a" / "results/scenes/answers.json").read_text())) == 8
     answerer = Answerer.from_pretrained(tmp_path / "a" / "weights.safetensors")
     said = answerer(torch.zeros(96, 96, 3, dtype=torch.uint8).numpy(), "Is there a red cup?")
     assert said.answer in answerer.words.words[said.answer_type]
@@ -86,8 +87,8 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path):
         read_file(tmp_path / name / "weights.safetensors").tree for name in ("whole", "half")
     )
     assert all(torch.equal(whole[key], again[key]) for key in whole)
-    assert (tmp_path / "whole" / "answers.json").read_bytes() == (
-        tmp_path / "half" / "answers.json"
+    assert (tmp_path / "whole" / "results/scenes/answers.json").read_bytes() == (
+        tmp_path / "half" / "results/scenes/answers.json"
     ).read_bytes()
 
 
@@ -119,7 +120,11 @@ def test_a_batch_of_losses_by_hand():
         "attr": torch.zeros(4, 15),
         "reg": torch.zeros(4, 20),
     }
-    total, terms = answer_loss(logits, records, CLEVR_WORDS, Questions(weight=3.0, weighted="type"))
+    counts = question_counts(records, CLEVR_WORDS, HERE.device)
+    expected_counts = {"type": 4, "binary": 2, "attr": 1, "reg": 1}
+    assert {name: float(count) for name, count in counts.items()} == expected_counts
+    typed = Questions(weight=3.0, weighted="type")
+    total, terms = answer_loss(logits, records, CLEVR_WORDS, typed, counts)
     log3 = math.log(3)
     kind = (math.log(math.exp(2) + 2) - 2 + log3 + math.log(math.e + 2) - 1) / 4
     kind += math.log(math.e + 2) / 4
@@ -129,16 +134,16 @@ def test_a_batch_of_losses_by_hand():
     assert terms["accuracy_answer_total"].item() == pytest.approx(1 / 4)
     expected = 3 * kind + binary + math.log(15) + math.log(20)
     assert total.item() == pytest.approx(expected, rel=1e-6)
-    every, _ = answer_loss(logits, records, CLEVR_WORDS, Questions(weight=25.0))
+    every, _ = answer_loss(logits, records, CLEVR_WORDS, Questions(weight=25.0), counts)
     assert every.item() == pytest.approx(25 * (expected - 2 * kind), rel=1e-6)
     assert list(terms) == answer_terms(CLEVR_WORDS)
 
 
 def test_one_head_for_all():
     words = AnswerWords({"": ("a", "b", "c")})
-    total, terms = answer_loss(
-        {"": torch.zeros(2, 3)}, [asked(0, "x", "b"), asked(1, "y", "c")], words, Questions(2.0)
-    )
+    records = [asked(0, "x", "b"), asked(1, "y", "c")]
+    counts = question_counts(records, words, HERE.device)
+    total, terms = answer_loss({"": torch.zeros(2, 3)}, records, words, Questions(2.0), counts)
     assert total.item() == pytest.approx(2 * math.log(3))
     assert list(terms) == ["loss_answer_total", "accuracy_answer_total"]
 
@@ -256,7 +261,7 @@ def test_files_with_question_ids_and_a_vocabulary_of_their_own(tmp_path):
     recipe = smoke(network=network, epochs=1, evaluate_every=1)
     outcome = train(recipe, run(tmp_path / "a", data=file, val=file))
     assert 0 <= outcome.metrics["word_accuracy"] <= outcome.metrics["accuracy"] <= 1
-    rows = json.loads((tmp_path / "a" / "answers.json").read_text())
+    rows = json.loads((tmp_path / "a" / "results/questions/answers.json").read_text())
     assert [row["questionId"] for row in rows] == [f"q{i}" for i in range(len(rows))]
     known = {word for of_type in words.values() for word in of_type}
     assert {row["prediction"] for row in rows} <= known
@@ -287,7 +292,7 @@ def test_clevr_humans_is_trained_from_its_own_file(tmp_path):
     )
     outcome = train(recipe, run(tmp_path / "a", data=str(path), val=str(path)))
     assert outcome.metrics["questions"] == 8
-    assert len(json.loads((tmp_path / "a" / "answers.json").read_text())) == 8
+    assert len(json.loads((tmp_path / "a" / "results/humans/answers.json").read_text())) == 8
 
 
 @pytest.mark.parametrize(
@@ -374,6 +379,7 @@ def test_two_ranks_equal_one(tmp_path, alone):
         assert_close(other["loss"], row["loss"], rtol=1e-3, atol=0)
         assert_close(other["gradient_norm"], row["gradient_norm"], rtol=1e-3, atol=0)
     first, second = (
-        json.loads((tmp_path / name / "answers.json").read_text()) for name in ("one", "two")
+        json.loads((tmp_path / name / "results/scenes/answers.json").read_text())
+        for name in ("one", "two")
     )
     assert first == second

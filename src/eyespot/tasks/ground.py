@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -43,6 +44,7 @@ from eyespot.tasks.ground_answers import (
     answer_terms,
     check_answers,
     evaluate_answers,
+    question_counts,
 )
 from eyespot.tasks.ground_data import GroundData, Views, open_data
 from eyespot.tasks.ground_evaluation import evaluate_grounding
@@ -152,10 +154,11 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         "grounder": json.dumps(grounder_to_dict(spec)),
         "tokenizer": tokenizer.definition(),
     }
+    results = run.out / "results" / Path((run.val or run.data).partition(":")[0]).stem
     answering = None
     if spec.answer_heads:
         words = words_of_heads({head.name: head.words for head in spec.answer_heads})
-        answering = Answering(words, run.out / "answers.json")
+        answering = Answering(words, results)
         check_answers(data.examples.source, words, recipe.questions)
     training = _Training(recipe, spec, tokenizer, model, optimizer, data, answering)
     every = data.order.steps_per_epoch * recipe.evaluate_every
@@ -197,7 +200,8 @@ def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str
         loss = _word_loss(training, job, images, boxes, targets, num_boxes)
         terms = _no_terms(training)
     else:
-        loss, terms = _set_loss(training, job, images, batch, boxes, targets, num_boxes)
+        counts = _question_counts(training, job, batch)
+        loss, terms = _set_loss(training, job, images, batch, boxes, targets, num_boxes, counts)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = step_(optimizer, loss, clip=recipe.rates.clip)
     if recipe.average:
@@ -239,6 +243,7 @@ def _set_loss(
     boxes: Tensor,
     targets: TokenTargets,
     num_boxes: Tensor,
+    counts: dict[str, Tensor],
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """MDETR's losses of a batch, those of answers included, in float32 or better."""
     recipe, device = training.recipe, job.device
@@ -253,7 +258,7 @@ def _set_loss(
     masks = None
     if isinstance(output, SegmentationOutput):
         output, masks = output
-    answer_total, said = _answer_loss(training, output, batch)
+    answer_total, said = _answer_loss(training, output, batch, counts)
     if not recipe.questions.grounding:
         return answer_total, said
     if not recipe.weights.auxiliary:
@@ -279,15 +284,22 @@ def _set_loss(
     return total, {name: value.detach() for name, value in terms.items()}
 
 
+def _question_counts(training: _Training, job: Job, batch: GroundingBatch) -> dict[str, Tensor]:
+    """How many questions of each type a step has; none where the network does not answer."""
+    if training.answering is None:
+        return {}
+    return question_counts(batch.records, training.answering.words, job.device)
+
+
 def _answer_loss(
-    training: _Training, output: GroundingOutput, batch: GroundingBatch
+    training: _Training, output: GroundingOutput, batch: GroundingBatch, counts: dict[str, Tensor]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The losses of answers, 0 where the network has none."""
     if training.answering is None:
         return output.logits.new_zeros(()), {}
     assert output.answer_logits is not None, "a network with answer heads gives their logits"
     words, questions = training.answering.words, training.recipe.questions
-    return answer_loss(output.answer_logits, batch.records, words, questions)
+    return answer_loss(output.answer_logits, batch.records, words, questions, counts)
 
 
 def _losses(

@@ -52,7 +52,7 @@ class Questions:
 
 
 class Answering(NamedTuple):
-    """What answers mean, and the file that evaluations write."""
+    """What answers mean, and the folder that evaluations write `answers.json` to."""
 
     words: AnswerWords
     results: Path
@@ -74,8 +74,16 @@ def answer_loss(
     records: Sequence[CaptionedImage],
     words: AnswerWords,
     questions: Questions,
+    counts: Mapping[str, Tensor],
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of a batch's answer losses, and the terms to log.
+
+    Args:
+        logits: Of each head.
+        records: The questions.
+        words: Of the network.
+        questions: How much answers count.
+        counts: From `question_counts`, of the whole step.
 
     Raises:
         ValueError: If a question has no answer, or one that no head can say.
@@ -84,7 +92,7 @@ def answer_loss(
     device = next(iter(logits.values())).device
     numbers = torch.tensor([one.number for one in classes], device=device)
     if words.types == (ONLY,):
-        losses = unified_answer_losses(logits[ONLY], numbers)
+        losses = unified_answer_losses(logits[ONLY], numbers, count=counts[TYPE])
     else:
         types = torch.tensor([one.type_id for one in classes], device=device)
         type_ids = {name: i for i, name in enumerate(words.types)}
@@ -93,12 +101,27 @@ def answer_loss(
             for name, i in type_ids.items()
         }
         heads = {name: logits[name] for name in words.types}
-        losses = split_answer_losses(logits[TYPE], heads, types, answers, type_ids)
+        losses = split_answer_losses(logits[TYPE], heads, types, answers, type_ids, counts=counts)
     if questions.weighted == "type":
         total = clevr_answer_total(losses, type_weight=questions.weight)
     else:
         total = gqa_answer_total(losses, weight=questions.weight)
     return total, {name: losses[name].detach() for name in answer_terms(words)}
+
+
+def question_counts(
+    records: Sequence[CaptionedImage], words: AnswerWords, device: torch.device
+) -> dict[str, Tensor]:
+    """Return how many questions a rank has of each type in the mean, and of all (`TYPE`).
+
+    Losses are divided by these, so that a step learns the same on any number of ranks. A type that
+    no rank has counts 1.
+    """
+    types = [_class_of(record, words).type_id for record in records]
+    mine = [len(types), *(types.count(i) for i in range(len(words.types)))]
+    counts = dist.all_reduce_mean(torch.tensor(mine, dtype=torch.float32, device=device))
+    counts = torch.where(counts > 0, counts, 1.0)
+    return dict(zip((TYPE, *words.types), counts, strict=True))
 
 
 def answer_terms(words: AnswerWords) -> list[str]:
@@ -146,7 +169,8 @@ def evaluate_answers(
     """
     answered = _gathered(answer_all(model, tokenizer, batches, answering.words, device))
     if dist.rank() == 0:
-        write_answers(answered, answering.results)
+        answering.results.mkdir(parents=True, exist_ok=True)
+        write_answers(answered, answering.results / "answers.json")
     return answer_metrics(answered, answering.words)
 
 
