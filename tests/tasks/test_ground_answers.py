@@ -164,20 +164,21 @@ def test_accuracy_equals_a_count_by_hand():
             2: answered(("attr", "unknown"), "mauve", "attr", "query"),
             3: answered(("attr", "red"), "yes", "attr", "query"),
             4: answered(("obj", "no"), None, None),
+            5: answered(("attr", "unknown"), "unknown", "attr", "query"),
         },
         GQA,
     )
     assert metrics == {
-        "questions": 5,
-        "accuracy": 2 / 4,
+        "questions": 6,
+        "accuracy": 3 / 5,
         "accuracy_obj": 1 / 2,
-        "accuracy_attr": 1 / 2,
-        "type_accuracy": 3 / 4,
+        "accuracy_attr": 2 / 3,
+        "type_accuracy": 4 / 5,
         "accuracy_kind_exist": 1 / 2,
-        "accuracy_kind_query": 1 / 2,
-        "word_accuracy": 2 / 4,
-        "most_frequent": 2 / 4,
-        "miss": 1 / 2,
+        "accuracy_kind_query": 2 / 3,
+        "word_accuracy": 2 / 5,
+        "most_frequent": 2 / 5,
+        "miss": pytest.approx(2 / 5),
     }
     assert answer_metrics({4: answered(("obj", "no"), None, None)}, GQA) == {"questions": 1}
     with pytest.raises(ValueError, match="unknown answer 'x'.*the answer to 'q.'"):
