@@ -3,12 +3,21 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from eyespot.data.grounding import read_masks
 from eyespot.data.grounding_sources import GroundedScenes
-from eyespot.data.scene_captions import SceneCaptions, ScenesSettings
+from eyespot.data.scene_captions import SceneCaptions, ScenesSettings, changed_scenes
 from eyespot.data.scene_samples import SceneSource
-from eyespot.data.scenes import SceneConfig, make_scene, masks, render
+from eyespot.data.scenes import (
+    ANSWERS,
+    QUESTION_KINDS,
+    SceneConfig,
+    make_scene,
+    masks,
+    render,
+)
+from eyespot.data.scenes.vocabulary import allowed_colours
 
 SETTINGS = ScenesSettings(SceneConfig(image_size=64), count=30, val_count=20, referring_share=0.5)
 
@@ -70,3 +79,41 @@ def test_same_keys_as_the_full_source():
     full = GroundedScenes(SceneSource(SETTINGS.world, count=30, val_count=20), "val").caption(0, 0)
     quick = SceneCaptions(replace(SETTINGS, referring_share=0.0), "val").caption(0, 0)
     assert set(quick.more) <= set(full.more)
+
+
+def test_questions_of_the_wanted_kinds_alone():
+    kinds = ("exist", "query_colour")
+    source = SceneCaptions(replace(SETTINGS, questions=kinds), "train")
+    records = [source.caption(i, epoch) for i in range(30) for epoch in range(2)]
+    assert {record.more["question_kind"] for record in records} == set(kinds)
+    for record in records:
+        assert record.caption.endswith("?")
+        assert record.more["answer"] in ANSWERS[record.more["question_type"]]
+        assert all(region.is_final is None for region in record.regions)
+    full = replace(SceneSource(SETTINGS.world, count=30, val_count=20), text="question")
+    assert set(records[0].more) <= set(GroundedScenes(full, "val").caption(0, 0).more)
+
+
+def test_a_scene_without_such_a_question_is_asked_for_its_backdrop():
+    world = SceneConfig(image_size=64, min_objects=1, max_objects=1)
+    settings = replace(SETTINGS, world=world, questions=("which_way",))
+    record = SceneCaptions(settings, "val").caption(0, 0)
+    assert record.more["question_kind"] == "backdrop"
+
+
+def test_an_unknown_kind_of_question_is_named():
+    with pytest.raises(ValueError, match="unknown kind of question 'exists'. Did you mean exist"):
+        SceneCaptions(replace(SETTINGS, questions=("exists",)), "val").caption(0, 0)
+
+
+def test_compositions_pair_shapes_with_other_colours():
+    a = replace(SETTINGS, world=replace(SETTINGS.world, composition="a"), questions=QUESTION_KINDS)
+    b = changed_scenes(a, "scenes:composition=b,val_count=7")
+    assert b == replace(a, world=replace(a.world, composition="b"), val_count=7)
+    source = SceneCaptions(b, "val")
+    assert len(source) == 7
+    for i in range(7):
+        for thing in source._scene(i)[0].objects:
+            assert thing.colour in allowed_colours(thing.shape, "b")
+    with pytest.raises(ValueError, match="need changes of a recipe's scenes of size, .*, got by"):
+        changed_scenes(a, "scenes:by=shape")

@@ -1,51 +1,66 @@
+import math
+
 import pytest
 import torch
 
-from eyespot.data.answers import CLEVR_ATTRIBUTES, encode_clevr_answer
+from eyespot.data.answers import CLEVR_WORDS, GQA_TYPE_NAMES, AnswerWords
 from eyespot.evals import answers
 from tests.reference import read_json
 
 VECTORS = read_json("mdetr_vectors.json")
 
 
-def words_of(case):
-    """Right answers of a CLEVR case as words."""
-    rows = zip(
-        *(case["answers"][f"answer_{n}"] for n in ("type", "binary", "attr", "reg")), strict=True
-    )
-    return [
-        [("no", "yes")[int(binary)], CLEVR_ATTRIBUTES[max(attribute, 0)], str(number)][type_id]
-        for type_id, binary, attribute, number in rows
-    ]
+def accuracy_of(case, words):
+    """Share of a reference case's questions with the right type and the right word."""
+    logits = {
+        name.removeprefix("pred_answer_"): torch.tensor(values)
+        for name, values in case["outputs"].items()
+        if name != "pred_answer"
+    }
+    said = answers.choose_answers(logits, words)
+    found = {i: f"{one.type} {one.word}" for i, one in enumerate(said)}
+    truths = {}
+    for row, type_id in enumerate(case["answers"]["answer_type"]):
+        name = words.types[type_id]
+        number = int(case["answers"][f"answer_{name}"][row])
+        truths[row] = f"{name} {words.words[name][number]}"
+    return answers.answer_accuracy(found, truths)["all"]
 
 
 @pytest.mark.parametrize("case", VECTORS["qa_clevr"])
 def test_clevr_words_have_the_reference_accuracy(case):
-    logits = [
-        torch.tensor(case["outputs"][f"pred_answer_{n}"]) for n in ("type", "binary", "attr", "reg")
-    ]
-    found = dict(enumerate(answers.clevr_answers(*logits)))
-    truths = dict(enumerate(words_of(case)))
-    families = {q: str(encode_clevr_answer(word).type_id) for q, word in truths.items()}
-    accuracy = answers.answer_accuracy(found, truths, families)
-    assert accuracy["all"] == pytest.approx(case["expected"]["accuracy_answer_total"])
+    expected = case["expected"]["accuracy_answer_total"]
+    assert accuracy_of(case, CLEVR_WORDS) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("case", VECTORS["qa_gqa"])
 def test_gqa_words_have_the_reference_accuracy(case):
-    logits = {k: torch.tensor(v) for k, v in case["outputs"].items()}
-    names = answers.GQA_TYPE_NAMES
-    sizes = {n: logits[f"pred_answer_{n}"].shape[1] for n in names}
-    vocabularies = {f"answer_{n}": {f"{n}{i}": i for i in range(sizes[n])} for n in names}
-    found = answers.gqa_answers(
-        logits["pred_answer_type"], {n: logits[f"pred_answer_{n}"] for n in names}, vocabularies
-    )
-    truths = [
-        f"{names[t]}{case['answers'][f'answer_{names[t]}'][row]}"
-        for row, t in enumerate(case["answers"]["answer_type"])
-    ]
-    accuracy = answers.answer_accuracy(dict(enumerate(found)), dict(enumerate(truths)))
-    assert accuracy["all"] == pytest.approx(case["expected_split"]["accuracy_answer_total"])
+    sizes = {n: len(case["outputs"][f"pred_answer_{n}"][0]) for n in GQA_TYPE_NAMES}
+    words = AnswerWords({n: tuple(f"{n}{i}" for i in range(sizes[n])) for n in GQA_TYPE_NAMES})
+    expected = case["expected_split"]["accuracy_answer_total"]
+    assert accuracy_of(case, words) == pytest.approx(expected)
+
+
+def test_the_type_decides_which_head_answers_and_confidences_multiply():
+    logits = {
+        "type": torch.tensor([[0.0, 0.0, math.log(2)], [9.0, 0.0, 0.0], [0.0, 9.0, 0.0]]),
+        "binary": torch.tensor([-5.0, -math.log(3), 5.0]),
+        "attr": torch.eye(15)[:3] * 4,
+        "reg": torch.zeros(3, 20).index_fill(1, torch.tensor([7]), math.log(19)),
+    }
+    first, second, third = answers.choose_answers(logits, CLEVR_WORDS)
+    assert first[:2] == ("reg", "7")
+    assert first.confidence == pytest.approx(2 / 4 * 19 / 38)
+    assert second[:2] == ("binary", "no")
+    assert second.confidence == pytest.approx(math.exp(9) / (math.exp(9) + 2) * 3 / 4)
+    assert third[:2] == ("attr", "gray")
+
+
+def test_one_head_for_all_answers():
+    logits = {"": torch.tensor([[0.0, math.log(3)], [math.log(4), 0.0]])}
+    one, other = answers.choose_answers(logits, AnswerWords({"": ("no", "a cup")}))
+    assert one == ("", "a cup", pytest.approx(0.75))
+    assert other == ("", "no", pytest.approx(0.8))
 
 
 def test_accuracy_is_the_share_of_right_answers_of_each_kind():

@@ -78,3 +78,36 @@ def test_totals_weigh_as_published():
     losses["accuracy_answer_total"] = torch.tensor(0.5)
     assert answers.gqa_answer_total(losses, weight=25.0).item() == 125
     assert answers.clevr_answer_total(losses, type_weight=10.0).item() == 23
+
+
+def test_parts_of_a_step_add_up_to_the_whole():
+    torch.manual_seed(0)
+    types = torch.tensor([1, 1, 1, 0, 1, 0])  # unevenly, and none of one type
+    counts = {"type": torch.tensor(6.0), "binary": torch.tensor(2.0), "attr": torch.tensor(4.0)}
+    counts["reg"] = torch.tensor(1.0)  # there is none
+    logits = {
+        "type": torch.randn(6, 3), "binary": torch.randn(6), "attr": torch.randn(6, 15),
+        "reg": torch.randn(6, 20),
+    }  # fmt: skip
+
+    def losses(rows, counts=None):
+        own = {name: values[rows] for name, values in logits.items()}
+        zeros = torch.zeros(len(types[rows]), dtype=torch.long)
+        truths = {"binary": zeros + 1, "attr": zeros, "reg": zeros}
+        heads = {name: own[name] for name in answers.CLEVR_TYPES}
+        return answers.split_answer_losses(
+            own["type"], heads, types[rows], truths, answers.CLEVR_TYPES, counts=counts
+        )
+
+    whole = losses(slice(0, 6))
+    parts = [losses(rows, counts) for rows in (slice(0, 2), slice(2, 6))]
+    for name in ("type", "binary", "attr", "reg"):
+        key = f"loss_answer_{name}"
+        assert_close(parts[0][key] + parts[1][key], whole[key])
+    scores, truths = logits["attr"], types
+    one = answers.unified_answer_losses(scores, truths)["loss_answer_total"]
+    halves = [
+        answers.unified_answer_losses(scores[rows], truths[rows], count=counts["type"])
+        for rows in (slice(0, 1), slice(1, 6))
+    ]
+    assert_close(sum(half["loss_answer_total"] for half in halves), one)

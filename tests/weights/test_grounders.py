@@ -5,8 +5,14 @@ import torch
 
 from eyespot.errors import WeightsError
 from eyespot.models.grounder import build_grounder
+from eyespot.models.mdetr import AnswerHead
 from eyespot.weights.files import read_file, save_weights
-from eyespot.weights.grounders import load_grounder_weights, read_grounder, save_grounder
+from eyespot.weights.grounders import (
+    grounder_file,
+    load_grounder_weights,
+    read_grounder,
+    save_grounder,
+)
 from tests.predict.grounders import small_grounder, small_spec
 
 
@@ -58,3 +64,28 @@ def test_a_detectors_weights_begin_a_segmenting_one(tmp_path):
     assert notes == ["new weights for bbox_attention, mask_head"]
     stored = read_file(tmp_path / "a.safetensors").tree
     assert torch.equal(model.state_dict()["detr.class_embed.bias"], stored["class_embed.bias"])
+
+
+def test_heads_that_a_network_does_without_are_left_out_and_named(tmp_path):
+    full = small_grounder(with_is_final=True, answer_heads=(AnswerHead("", 4),))
+    save_grounder(*full, tmp_path / "a.safetensors")
+    model = build_grounder(small_spec(alignment_dim=0))
+    (note,) = load_grounder_weights(model, tmp_path / "a.safetensors")
+    assert note.endswith(
+        ": answer_head, contrastive_align_projection_image, contrastive_align_projection_text, "
+        "isfinal_embed, qa_embed"
+    )
+    stored = full.model.state_dict()
+    assert torch.equal(model.state_dict()["class_embed.weight"], stored["class_embed.weight"])
+    other = build_grounder(small_spec(answer_heads=(AnswerHead("", 5),)))
+    with pytest.raises(WeightsError, match=r"such as answer_head"):
+        load_grounder_weights(other, tmp_path / "a.safetensors")
+
+
+def test_a_file_or_a_name_of_the_package(path):
+    with grounder_file(path) as found:
+        assert found == path
+    with grounder_file("scenes-small") as found:
+        assert read_grounder(found).spec.num_queries == 16
+    with pytest.raises(ValueError, match="unknown weights 'scene-small'. Did you mean scenes-smal"):
+        grounder_file("scene-small").__enter__()

@@ -6,20 +6,23 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
 from torch.testing import assert_close
 
+from eyespot.data.answers import CLEVR_WORDS
 from eyespot.data.tokens import scenes_tokenizer
 from eyespot.design.by_name import to_spec
 from eyespot.errors import WeightsError
 from eyespot.models.build import create_model
 from eyespot.models.grounder import GrounderSpec, build_grounder
 from eyespot.models.masks import detector_of
-from eyespot.models.mdetr import CLEVR_HEADS, GQA_HEADS
+from eyespot.models.mdetr import CLEVR_HEADS, GQA_HEADS, AnswerHead
 from eyespot.models.roberta import RobertaSizes
+from eyespot.predict.answerer import Answerer
 from eyespot.weights.export import export_weights
 from eyespot.weights.grounders import read_grounder, save_grounder
 from eyespot.weights.mdetr import import_mdetr, translate_mdetr
@@ -190,3 +193,54 @@ def test_outputs_of_the_reference_after_import(kind):
     tolerance = {"rtol": 1e-4, "atol": 1e-5}
     assert_close(output.logits[-1], tensors["output/pred_logits"], **tolerance)
     assert_close(output.boxes_cxcywh[-1], tensors["output/pred_boxes"], **tolerance)
+
+
+def small_heads(heads):
+    return tuple(head._replace(num_answers=min(head.num_answers, 7)) for head in heads)
+
+
+def test_an_imported_clevr_network_answers_in_words(tmp_path):
+    of = replace(spec(answer_heads=CLEVR_HEADS), num_queries=25, alignment_dim=0)
+    vocabulary = write(tmp_path / "clevr.pth", model=published(of)[0])
+    imported = import_mdetr(tmp_path / "clevr.pth", vocabulary)
+    save_grounder(*imported.loaded, tmp_path / "a.safetensors")
+    answerer = Answerer.from_pretrained(tmp_path / "a.safetensors")
+    assert answerer.words == CLEVR_WORDS
+    said = answerer(np.zeros((64, 96, 3), np.uint8), "how many cubes are there?")
+    assert said.answer in CLEVR_WORDS.words[said.answer_type]
+    assert [p.text for p in said.grounding.phrases] == ["cubes"]
+
+
+def test_an_imported_gqa_network_answers_in_the_words_of_its_vocabulary(tmp_path):
+    heads = small_heads(GQA_HEADS)
+    of = replace(spec(answer_heads=heads), alignment_dim=0)
+    vocabulary = write(tmp_path / "gqa.pth", model=published(of)[0])
+    sizes = {head.name: head.num_answers for head in heads if head.name != "type"}
+    words = {f"answer_{n}": {f"{n} {i}": i for i in range(size)} for n, size in sizes.items()}
+    (tmp_path / "words.json").write_text(json.dumps(words))
+    loaded = import_mdetr(tmp_path / "gqa.pth", vocabulary, answers=tmp_path / "words.json").loaded
+    by_name = {head.name: head for head in loaded.spec.answer_heads}
+    assert [head.name for head in loaded.spec.answer_heads] == [head.name for head in heads]
+    assert by_name["type"].words == ("obj", "attr", "rel", "global", "cat")
+    assert by_name["rel"].words[6] == "rel 6"
+    picture = np.zeros((64, 96, 3), np.uint8)
+    said = Answerer(loaded)(picture, "what is it?")
+    assert said.answer.startswith(said.answer_type)
+    bare = import_mdetr(tmp_path / "gqa.pth", vocabulary)
+    assert "its answer heads say numbers" in bare.notes[-1]
+    with pytest.raises(WeightsError, match="import the checkpoint again with --answers"):
+        Answerer(bare.loaded)
+    words["answer_rel"]["one more"] = 7
+    (tmp_path / "words.json").write_text(json.dumps(words))
+    with pytest.raises(WeightsError, match="need the words of answer heads .*rel of 7.* rel of 8"):
+        import_mdetr(tmp_path / "gqa.pth", vocabulary, answers=tmp_path / "words.json")
+
+
+def test_an_imported_network_with_one_head_for_all_answers(tmp_path):
+    of = replace(spec(answer_heads=(AnswerHead("", 3),)), alignment_dim=0)
+    vocabulary = write(tmp_path / "gqa.pth", model=published(of)[0])
+    (tmp_path / "words.json").write_text(json.dumps({"cup": 2, "star": 0, "no": 1}))
+    loaded = import_mdetr(tmp_path / "gqa.pth", vocabulary, answers=tmp_path / "words.json").loaded
+    assert loaded.spec.answer_heads == (AnswerHead("", 3, False, ("star", "no", "cup")),)
+    said = Answerer(loaded)(np.zeros((64, 96, 3), np.uint8), "what is it?")
+    assert (said.answer_type, said.answer in ("star", "no", "cup")) == ("", True)

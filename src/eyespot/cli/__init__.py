@@ -28,6 +28,7 @@ SUMMARIES = {
     "doctor": "what this machine has, and what is fastest on it",
     "ground": "find every phrase of a text in images",
     "demo": "show grounding on a web page",
+    "answer": "answer a question about images",
     "report": "what sweeps found, as one HTML file",
     "probe": "measure a backbone: neighbours, linear, few labels, SVM, retrieval",
     "embed": "images to vectors on disk",

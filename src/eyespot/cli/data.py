@@ -180,4 +180,26 @@ def _check_manifests(folder: Path) -> None:
             print(f"    {name} {problem}")
 
 
-COMMANDS = {"check": check, "convert": convert, "shard": shard}
+def answers(annotations: Positional[Path], out: Path, least: int = 1) -> None:
+    """Write the vocabulary of a file's answers, for `eyespot train answer/... --network.answers`.
+
+    Types are classes in GQA's order, others by name; words the most frequent first, then
+    "unknown", which stands for all others.
+
+    Args:
+        annotations: A file of questions with `answer` and `question_type`.
+        out: The JSON file to write.
+        least: How often a word must be an answer to be in it.
+    """
+    from eyespot.data.annotations import read_annotations
+    from eyespot.data.answers import count_answer_words, write_answer_words
+
+    if least < 1:
+        raise ValueError(f"need least of 1 or more, got {least}")
+    words = count_answer_words(read_annotations(annotations), least=least)
+    write_answer_words(words, out)
+    sizes = ", ".join(f"{name} {len(of_type)}" for name, of_type in words.words.items())
+    print(f"wrote {out}: {sizes}")
+
+
+COMMANDS = {"check": check, "convert": convert, "shard": shard, "answers": answers}

@@ -1,6 +1,7 @@
 """`eyespot ground`: find every phrase of a text in images."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -37,7 +38,7 @@ def ground(
             f"{len(images_and_text)} of them"
         )
     *images, text = images_and_text
-    if Path(text).is_file():
+    if os.path.isfile(text):  # which takes texts too long for a file's name
         raise ValueError(f'need a text after the images, got the file {text}; add "a text"')
     if not (0 <= min_score <= 1 and 0 <= max_iou <= 1):
         raise ValueError(f"need min_score and max_iou of 0 to 1, got {min_score} and {max_iou}")
@@ -70,10 +71,15 @@ def ground(
         else:
             print(f"{name}: {len(noun_phrases(text))} phrases")
             for phrase in found.phrases:
-                print(_line(phrase.text, phrase.boxes_xyxy_px.tolist(), phrase.scores.tolist()))
+                print(
+                    line_of_boxes(
+                        phrase.text, phrase.boxes_xyxy_px.tolist(), phrase.scores.tolist()
+                    )
+                )
             if found.referent is not None:
                 meant = found.referent
-                print(_line("the whole text means", [meant.box_xyxy_px.tolist()], [meant.score]))
+                box, score = meant.box_xyxy_px.tolist(), meant.score
+                print(line_of_boxes("the whole text means", [box], [score]))
         if out is not None:
             drawn = [
                 DrawnPhrase(p.span, p.boxes_xyxy_px, p.scores, p.masks if masks else None)
@@ -90,7 +96,8 @@ def ground(
         raise ValueError(f"need images that can be read, got {failed} of {len(images)} that cannot")
 
 
-def _line(phrase: str, boxes: list[list[float]], scores: list[float]) -> str:
+def line_of_boxes(phrase: str, boxes: list[list[float]], scores: list[float]) -> str:
+    """Return a phrase and its boxes as a line."""
     if not boxes:
         return f"  {phrase}: not found"
     listed = [

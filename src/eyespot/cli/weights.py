@@ -127,7 +127,11 @@ def verify(
 
 
 def import_mdetr(
-    file: Positional[Path], vocabulary: Path, out: Path, averaged: bool = True
+    file: Positional[Path],
+    vocabulary: Path,
+    out: Path,
+    answers: Path | None = None,
+    averaged: bool = True,
 ) -> None:
     """Turn a published MDETR checkpoint into a grounder of ours: one file that describes itself.
 
@@ -135,6 +139,7 @@ def import_mdetr(
         file: The checkpoint, as downloaded.
         vocabulary: RoBERTa's tokenizer.json, or a folder with its vocab.json and merges.txt.
         out: The safetensors file to write.
+        answers: Of a network that answers GQA's questions: gqa_answer2id_by_type.json.
         averaged: Take the averaged weights, as the published results do.
     """
     from eyespot.weights import mdetr
@@ -142,11 +147,12 @@ def import_mdetr(
 
     if out.suffix != ".safetensors":
         raise ValueError(f"need a file to write that ends in .safetensors, got {out}")
-    imported = mdetr.import_mdetr(file, vocabulary, average=averaged)
+    imported = mdetr.import_mdetr(file, vocabulary, answers=answers, average=averaged)
     for note in imported.notes:
         print(f"note: {note}", file=sys.stderr)
     save_grounder(*imported.loaded, out)
-    print(f"wrote {out}: use it with `eyespot ground IMAGE TEXT --weights {out}`")
+    does = "answer IMAGE QUESTION" if imported.loaded.spec.answer_heads else "ground IMAGE TEXT"
+    print(f"wrote {out}: use it with `eyespot {does} --weights {out}`")
 
 
 def export(weights: Positional[str], out: Path) -> None:

@@ -18,6 +18,7 @@ from eyespot.data.annotations import (
     GroundingAnnotations,
     parse_annotations,
 )
+from eyespot.data.clevr import clevr_questions
 from eyespot.data.converters.coco import from_coco
 from eyespot.data.grounding_sources import AnnotatedImages
 from eyespot.data.held_out import hold_out_indices
@@ -109,6 +110,8 @@ def open_annotated(source: Path, split: str) -> AnnotatedImages:
 def read_any(path: Path) -> list[CaptionedImage]:
     """Return the captions of an annotation file, ours or COCO's, numbered from 0 where COCO's.
 
+    CLEVR's questions are captions too.
+
     Beside COCO's `instances*.json` its `captions*.json` is read if it is there.
 
     Raises:
@@ -116,6 +119,8 @@ def read_any(path: Path) -> list[CaptionedImage]:
     """
     try:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
+        if "questions" in data:
+            return list(clevr_questions(data))
         rows = list(data["images"])
         ours = bool(rows) and "caption" in rows[0]
     except (ValueError, KeyError, TypeError) as error:
@@ -175,6 +180,7 @@ def _places(path: Path, folder: Path, split: str) -> Iterator[Path]:
         yield base
         for name in _NAMES[split]:
             yield from (base / name, base / "images" / name, base / f"{name}2017")
+            yield path.parent.parent / "images" / name  # as CLEVR has its questions
     for base in (folder, folder / "images", path.parent.parent):
         yield from sorted(place for place in base.glob("*") if place.is_dir())
 

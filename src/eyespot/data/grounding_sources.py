@@ -1,5 +1,6 @@
 """Where images with captions and boxes come from: annotation files, or the rendered world."""
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import count
@@ -12,8 +13,9 @@ from eyespot.data.annotations import (
     CaptionedImage,
     GroundingAnnotations,
     Region,
-    read_annotations,
+    parse_annotations,
 )
+from eyespot.data.clevr import clevr_questions
 from eyespot.data.samples import read_image_file
 from eyespot.data.scene_samples import SceneSource, parse_scenes
 from eyespot.data.scenes import Scene, caption, make_scene, masks, questions, referring, render
@@ -158,8 +160,10 @@ class GroundedScenes:
             asked = questions(scene, draw=draw, count=1, wording=wording)
             if not asked:
                 return None
-            answer = {"answer": asked[0].answer, "question_type": asked[0].answer_type}
-            return _record(scene, index, asked[0].text, asked[0].phrases, more=answer)
+            one = asked[0]
+            about = {"answer": one.answer, "question_type": one.answer_type}
+            about["question_kind"] = one.kind
+            return _record(scene, index, one.text, one.phrases, more=about)
         told = caption(scene, draw=draw, absent=self.source.absent, wording=wording)
         return _record(scene, index, told.text, told.phrases)
 
@@ -167,12 +171,12 @@ class GroundedScenes:
 def open_grounding(
     source: str, images: Path | Mapping[str, Path] | None = None, *, split: str = "train"
 ) -> GroundingSource:
-    """Open an annotation file, or `scenes:KEY=VALUE,...` as `parse_scenes` reads it.
+    """Open an annotation file, CLEVR's questions, or `scenes:KEY=VALUE,...` (`parse_scenes`).
 
     Args:
         source: The file, or the string that names the scenes.
         images: As for `AnnotatedImages`; default the folder `images` beside the file, or else the
-            file's own.
+            file's own; of CLEVR's question files `images/SPLIT` beside the file or its folder.
         split: Of the scenes: "train", "val" or "test"; a file is one split.
 
     Raises:
@@ -183,12 +187,31 @@ def open_grounding(
     path = Path(source)
     if not path.is_file():
         raise ValueError(f"need an annotation file or 'scenes', got {source}: no such file")
+    annotations = _read(path)
     if images is None:
-        images = path.parent / "images" if (path.parent / "images").is_dir() else path.parent
+        images = _folder_beside(path, annotations)
     for folder in images.values() if isinstance(images, Mapping) else (images,):
         if not folder.is_dir():
             raise ValueError(f"need a folder of images, got {folder}: no such folder")
-    return AnnotatedImages(read_annotations(path), images)
+    return AnnotatedImages(annotations, images)
+
+
+def _read(path: Path) -> GroundingAnnotations:
+    """A file of annotations, or of CLEVR's questions."""
+    with path.open(encoding="utf-8") as file:
+        dataset = json.load(file)
+    if "questions" in dataset:
+        return GroundingAnnotations(clevr_questions(dataset))
+    return GroundingAnnotations(parse_annotations(dataset))
+
+
+def _folder_beside(path: Path, annotations: GroundingAnnotations) -> Path:
+    """The folder `images` beside a file or its folder, and there that of the file's split."""
+    split = str(annotations[0].more.get("split", "")) if len(annotations) else ""
+    for folder in (path.parent / "images", path.parent.parent / "images"):
+        if split and (folder / split).is_dir():
+            return folder / split
+    return path.parent / "images" if (path.parent / "images").is_dir() else path.parent
 
 
 def _record(

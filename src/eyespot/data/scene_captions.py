@@ -1,4 +1,4 @@
-"""The built-in world as a source of captions and referring expressions, quick enough for one CPU.
+"""The built-in world as a source of captions, expressions and questions, quick enough for one CPU.
 
 `grounding_sources.GroundedScenes` writes what an annotation file would hold, masks included; this
 source leaves them out unless asked, keeps the pictures it has drawn, mixes kinds of texts, and lets
@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 
 from eyespot.data.annotations import CaptionedImage, Region
 from eyespot.data.draws import Draws
+from eyespot.data.scene_samples import CONFIG_KEYS, parse_scenes
 from eyespot.data.scenes import (
     Caption,
     Scene,
@@ -21,6 +22,7 @@ from eyespot.data.scenes import (
     caption,
     make_scene,
     masks,
+    questions,
     referring,
     render,
 )
@@ -28,6 +30,7 @@ from eyespot.data.scenes.export import DATASET_NAME
 from eyespot.ops import rle
 from eyespot.ops.rle import RleMasks
 
+_CHANGES = ("count", "val_count", "seed", "absent", "wording")
 _TEXT_VIEW = 1 << 33  # the view whose draws choose the text
 
 Split = Literal["train", "val", "test"]
@@ -45,6 +48,8 @@ class ScenesSettings:
         referring_share: Share of texts that refer to one object; the others are captions.
         absent: Most things mentioned that are not there.
         wording: "plain" or "varied".
+        questions: Kinds of questions (`scenes.QUESTION_KINDS`) that are asked, in place of all
+            other texts; none for captions and expressions.
     """
 
     world: SceneConfig = field(default_factory=SceneConfig)
@@ -54,10 +59,33 @@ class ScenesSettings:
     referring_share: float = 0.2
     absent: int = 0
     wording: Wording = "varied"
+    questions: tuple[str, ...] = ()
+
+
+def changed_scenes(settings: ScenesSettings, source: str) -> ScenesSettings:
+    """Return settings with the changes that `scenes:KEY=VALUE,...` names, such as composition=b.
+
+    Raises:
+        ValueError: If a key is unknown, or says nothing here, or a value is out of range.
+    """
+    parsed = parse_scenes(source)
+    keys = [item.partition("=")[0] for item in source.partition(":")[2].split(",") if item]
+    world, changes = {}, {}
+    for key in keys:
+        if key in CONFIG_KEYS:
+            world[CONFIG_KEYS[key]] = getattr(parsed.config, CONFIG_KEYS[key])
+        elif key in _CHANGES:
+            changes[key] = getattr(parsed, key)
+        else:
+            known = ", ".join((*CONFIG_KEYS, *_CHANGES))
+            raise ValueError(f"need changes of a recipe's scenes of {known}, got {key}: {source}")
+    return replace(settings, world=replace(settings.world, **world), **changes)
 
 
 class SceneCaptions:
     """Scenes with a text each; the training split's texts are drawn afresh in every epoch.
+
+    A scene in which no question of the wanted kinds can be asked is asked for its backdrop.
 
     Pictures are kept once drawn: 12 kB each at 64 px.
 
@@ -88,6 +116,8 @@ class SceneCaptions:
         settings = self.settings
         draws = Draws(settings.seed, epoch if self.split == "train" else 0, index, _TEXT_VIEW)
         number = draws.integer(1 << 31)
+        if settings.questions:
+            return self._ask(scene, index, number)
         if draws.coin(settings.referring_share):
             expression = referring(scene, draw=number, wording=settings.wording)
             if expression is not None:
@@ -95,6 +125,17 @@ class SceneCaptions:
         absent = draws.integer(settings.absent + 1)
         told = caption(scene, draw=number, absent=absent, wording=settings.wording)
         return self._record(scene, index, told, None)
+
+    def _ask(self, scene: Scene, index: int, number: int) -> CaptionedImage:
+        """A question about a scene, its answer among the record's other keys."""
+        wording = self.settings.wording
+        asked = questions(
+            scene, draw=number, count=1, wording=wording, kinds=self.settings.questions
+        ) or questions(scene, draw=number, count=1, wording=wording, kinds=("backdrop",))
+        (one,) = asked
+        record = self._record(scene, index, Caption(one.text, one.phrases), None)
+        about = {"answer": one.answer, "question_type": one.answer_type, "question_kind": one.kind}
+        return replace(record, more={**record.more, **about})
 
     def _scene(self, index: int) -> tuple[Scene, UInt8[np.ndarray, "h w 3"]]:
         index = range(len(self))[index]

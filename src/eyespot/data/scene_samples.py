@@ -7,7 +7,7 @@ from eyespot.data.samples import Sample
 from eyespot.data.scenes import By, SceneConfig, Wording, class_names, classify, render
 from eyespot.errors import unknown_name
 
-_CONFIG_KEYS = {
+CONFIG_KEYS = {
     "size": "image_size",
     "min_objects": "min_objects",
     "max_objects": "max_objects",
@@ -58,7 +58,7 @@ def parse_scenes(source: str) -> SceneSource:
     Raises:
         ValueError: If a key is unknown or a value out of range.
     """
-    known = (*_CONFIG_KEYS, *(one.name for one in fields(SceneSource) if one.name != "config"))
+    known = (*CONFIG_KEYS, *(one.name for one in fields(SceneSource) if one.name != "config"))
     settings: dict[str, Any] = {}
     _, _, listed = source.partition(":")
     for item in filter(None, listed.split(",")):
@@ -72,7 +72,7 @@ def parse_scenes(source: str) -> SceneSource:
         if key in settings and settings[key] not in get_args(words):
             raise ValueError(f"need {key} from {get_args(words)}, got {settings[key]!r}: {source}")
     config = SceneConfig(
-        **{_CONFIG_KEYS[key]: settings.pop(key) for key in _CONFIG_KEYS if key in settings}
+        **{CONFIG_KEYS[key]: settings.pop(key) for key in CONFIG_KEYS if key in settings}
     )
     scenes = SceneSource(config, **settings)
     if min(scenes.count, scenes.val_count) < 1:

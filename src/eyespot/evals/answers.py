@@ -6,57 +6,63 @@ Shapes: B questions, K answers of a head.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
-from jaxtyping import Float
 from torch import Tensor
 
-from eyespot.data.answers import GQA_TYPE_NAMES, decode_clevr_answer
+from eyespot.data.answers import ONLY, TYPE, AnswerWords
+from eyespot.ops.matching import at_least_float32
+
+_Question = TypeVar("_Question", bound=Hashable)
 
 
-def clevr_answers(
-    type_logits: Float[Tensor, "b 3"],
-    binary_logits: Float[Tensor, "b"],
-    attribute_logits: Float[Tensor, "b 15"],
-    count_logits: Float[Tensor, "b counts"],
-) -> list[str]:
-    """Return a word for each question: the head of the likeliest type decides.
+class ChosenAnswer(NamedTuple):
+    """What a network answers.
 
-    Yes above probability 0.5; otherwise the likeliest attribute or number.
+    Attributes:
+        type: Of the question; "" from a network with one head for all answers.
+        word: The answer.
+        confidence: Probability of the type times that of the word in its head, 0 to 1.
     """
-    chosen = (
-        type_logits.argmax(dim=-1).tolist(),
-        (binary_logits > 0).tolist(),
-        attribute_logits.argmax(dim=-1).tolist(),
-        count_logits.argmax(dim=-1).tolist(),
-    )
-    return [decode_clevr_answer(*heads) for heads in zip(*chosen, strict=True)]
+
+    type: str
+    word: str
+    confidence: float
 
 
-def gqa_answers(
-    type_logits: Float[Tensor, "b 5"],
-    answer_logits: Mapping[str, Float[Tensor, "b _"]],
-    vocabularies: Mapping[str, Mapping[str, int]],
-) -> list[str]:
-    """Return a word for each question: the head of the likeliest type decides.
+def choose_answers(logits: Mapping[str, Tensor], words: AnswerWords) -> list[ChosenAnswer]:
+    """Return an answer to each question: the head of the likeliest type decides.
 
     Args:
-        type_logits: Scores of `GQA_TYPE_NAMES`, in that order.
-        answer_logits: For each type, its head's scores.
-        vocabularies: `gqa_answer2id_by_type.json`: for each `answer_TYPE` the word's number.
+        logits: For each head its scores: [B, K], or [B] for yes or no, where yes is above
+            probability 0.5. The head `TYPE` scores the types.
+        words: What the classes mean.
     """
-    words = {
-        name: {number: word for word, number in vocabularies[f"answer_{name}"].items()}
-        for name in GQA_TYPE_NAMES
-    }
-    chosen = {name: logits.argmax(dim=-1).tolist() for name, logits in answer_logits.items()}
-    types = [GQA_TYPE_NAMES[i] for i in type_logits.argmax(dim=-1).tolist()]
-    return [words[name][chosen[name][row]] for row, name in enumerate(types)]
+    if words.types == (ONLY,):
+        return [ChosenAnswer(ONLY, *said) for said in _said(logits[ONLY], words.words[ONLY])]
+    types = _said(logits[TYPE], words.types)
+    said = {name: _said(logits[name], words.words[name]) for name in words.types}
+    return [
+        ChosenAnswer(name, said[name][row][0], certainty * said[name][row][1])
+        for row, (name, certainty) in enumerate(types)
+    ]
+
+
+def _said(logits: Tensor, words: Sequence[str]) -> list[tuple[str, float]]:
+    """The likeliest word of each row, and its probability."""
+    logits = at_least_float32(logits)
+    if logits.ndim == 1:
+        numbers = (logits > 0).long()
+        likely = logits.abs().sigmoid()
+    else:
+        likely, numbers = logits.softmax(dim=-1).max(dim=-1)
+    return [(words[i], p) for i, p in zip(numbers.tolist(), likely.tolist(), strict=True)]
 
 
 def answer_accuracy(
-    found: Mapping[Hashable, str],
-    truths: Mapping[Hashable, str],
-    families: Mapping[Hashable, str] | None = None,
+    found: Mapping[_Question, str],
+    truths: Mapping[_Question, str],
+    families: Mapping[_Question, str] | None = None,
 ) -> dict[str, float]:
     """Return the share of right answers: "all", and one entry for each kind of question.
 

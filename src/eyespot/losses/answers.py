@@ -27,6 +27,8 @@ def split_answer_losses(
     types: Int[Tensor, "b"],
     answers: Mapping[str, Tensor],
     type_ids: Mapping[str, int],
+    *,
+    counts: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Loss and accuracy of the type head and of each type's own answer head.
 
@@ -41,6 +43,9 @@ def split_answer_losses(
         answers: For each type, the true answer: an index or `IGNORED` in [B, K] heads,
             0 or 1 in yes/no heads. Only rows of that type are read.
         type_ids: Number of each type, `GQA_TYPES` or `CLEVR_TYPES`.
+        counts: For each type, and for "type" itself, by how many questions the sum of losses is
+            divided; this batch's when not given. With a whole step's, the losses of its parts add
+            up (the reference: each process's own); accuracies are always the batch's.
 
     Returns:
         `loss_answer_NAME` and `accuracy_answer_NAME` for "type" and each type, and
@@ -48,8 +53,9 @@ def split_answer_losses(
     """
     type_logits = at_least_float32(type_logits)
     right_type = type_logits.argmax(dim=-1) == types
+    loss_type = F.cross_entropy(type_logits, types, reduction="sum")
     result = {
-        "loss_answer_type": F.cross_entropy(type_logits, types),
+        "loss_answer_type": loss_type / (len(types) if counts is None else counts["type"]),
         "accuracy_answer_type": right_type.to(type_logits).mean(),
     }
     right_answer = torch.zeros_like(right_type)
@@ -57,7 +63,8 @@ def split_answer_losses(
         mine = types == type_id
         loss, right = _head_loss(at_least_float32(answer_logits[name]), answers[name])
         count = mine.sum()
-        result[f"loss_answer_{name}"] = torch.where(mine, loss, 0.0).sum() / count.clamp(min=1)
+        divisor = count.clamp(min=1) if counts is None else counts[name]
+        result[f"loss_answer_{name}"] = torch.where(mine, loss, 0.0).sum() / divisor
         share = (right & mine).sum() / count.clamp(min=1)
         result[f"accuracy_answer_{name}"] = torch.where(count > 0, share, 1.0)
         right_answer |= right & mine
@@ -66,12 +73,22 @@ def split_answer_losses(
 
 
 def unified_answer_losses(
-    logits: Float[Tensor, "b k"], answers: Int[Tensor, "b"]
+    logits: Float[Tensor, "b k"],
+    answers: Int[Tensor, "b"],
+    *,
+    count: Float[Tensor, ""] | None = None,
 ) -> dict[str, Tensor]:
-    """Cross entropy and accuracy of one head over all answers."""
+    """Cross entropy and accuracy of one head over all answers.
+
+    Args:
+        logits: Scores of the answers.
+        answers: The true ones.
+        count: As `counts` of `split_answer_losses`.
+    """
     logits = at_least_float32(logits)
+    loss = F.cross_entropy(logits, answers, reduction="sum")
     return {
-        "loss_answer_total": F.cross_entropy(logits, answers),
+        "loss_answer_total": loss / (len(answers) if count is None else count),
         "accuracy_answer_total": (logits.argmax(dim=-1) == answers).to(logits).mean(),
     }
 

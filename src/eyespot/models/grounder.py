@@ -3,7 +3,7 @@
 The data are stored in the header of a weights file, so that the file describes itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -229,6 +229,12 @@ def grounder_from_dict(data: object) -> GrounderSpec:
     heads = filled.pop("answer_heads", ())
     made: GrounderSpec = fill(GrounderSpec, filled, "grounding network")
     try:
-        return replace(made, answer_heads=tuple(AnswerHead(**head) for head in heads))
+        return replace(made, answer_heads=tuple(_answer_head(**head) for head in heads))
     except TypeError:
         raise ValueError(f"need answer heads with a name and num_answers, got {heads}") from None
+
+
+def _answer_head(
+    name: str, num_answers: int, *, hidden: bool = False, words: Sequence[str] = ()
+) -> AnswerHead:
+    return AnswerHead(name, num_answers, hidden, tuple(words))

@@ -33,9 +33,10 @@ from eyespot.models.transformer import (
 class AnswerHead(NamedTuple):
     """One question answering head; it has a query of its own."""
 
-    name: str  # "" for the only head of a unified model
+    name: str  # "" for the only head of a unified model; "type" for the one that chooses the type
     num_answers: int  # 1: yes or no
     hidden: bool = False  # two hidden layers
+    words: tuple[str, ...] = ()  # what its classes mean, if known; "no" and "yes" of yes or no
 
 
 GQA_HEADS = (

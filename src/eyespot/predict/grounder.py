@@ -159,9 +159,9 @@ class Grounder:
             ValueError: If a picture cannot be read, a text is empty or names nothing, or the
                 numbers of pictures and texts do not go together.
         """
-        pictures = _listed(images)
+        pictures = listed(images)
         sentences = [texts] if isinstance(texts, str) else list(texts)
-        pairs = _pairs(len(pictures), len(sentences))
+        pairs = pair_up(len(pictures), len(sentences))
         if phrases is not None and len(sentences) > 1:
             raise ValueError(f"need one text for phrases of your own, got {len(sentences)} texts")
         spans = [
@@ -179,7 +179,7 @@ class Grounder:
             Grounding(sentences[j], encoded[i].pixels.shape[:2], *_joined(found[i, j]))
             for i, j in pairs
         ]
-        single = isinstance(texts, str) and not _is_list(images)
+        single = isinstance(texts, str) and not is_list(images)
         return results[0] if single else results
 
     @torch.inference_mode()
@@ -407,18 +407,24 @@ def check_phrases(text: str, phrases: Sequence[Span]) -> list[Span]:
     return sorted((int(begin), int(end)) for begin, end in phrases)
 
 
-def _listed(
+def listed(
     images: Picture | EncodedPicture | Sequence[Picture | EncodedPicture],
 ) -> list[Picture | EncodedPicture]:
-    return list(images) if _is_list(images) else [images]  # type: ignore[list-item, arg-type]
+    """Return pictures as a list, be it one or several."""
+    return list(images) if is_list(images) else [images]  # type: ignore[list-item, arg-type]
 
 
-def _is_list(images: object) -> bool:
+def is_list(images: object) -> bool:
+    """Say whether these are several pictures."""
     return isinstance(images, list | tuple) and not isinstance(images, EncodedPicture)
 
 
-def _pairs(num_pictures: int, num_texts: int) -> list[tuple[int, int]]:
-    """Which picture goes with which text."""
+def pair_up(num_pictures: int, num_texts: int) -> list[tuple[int, int]]:
+    """Return which picture goes with which text, as places in both lists.
+
+    Raises:
+        ValueError: If the numbers do not go together.
+    """
     if not num_pictures or not num_texts:
         raise ValueError(
             f"need at least one picture and one text, got {num_pictures} and {num_texts}"

@@ -35,6 +35,7 @@ FAMILIES = (
     "byol",
     "deepcluster",
     "ground",
+    "answer",
 )
 
 

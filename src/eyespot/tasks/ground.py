@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from eyespot import dist
+from eyespot.data.answers import words_of_heads
 from eyespot.data.grounding import GroundingBatch, normalize_padded
 from eyespot.data.scene_captions import ScenesSettings
 from eyespot.data.token_targets import TokenTargets, token_targets
@@ -37,6 +38,15 @@ from eyespot.models.mdetr import GroundingOutput
 from eyespot.ops.matching import Matches
 from eyespot.optim.ema import update_ema_
 from eyespot.tasks.ground_accumulation import split_batch, sum_of_parts
+from eyespot.tasks.ground_answers import (
+    Answering,
+    Questions,
+    answer_loss,
+    answer_terms,
+    check_answers,
+    evaluate_answers,
+    question_counts,
+)
 from eyespot.tasks.ground_data import GroundData, Views, open_data
 from eyespot.tasks.ground_evaluation import evaluate_grounding
 from eyespot.tasks.ground_network import (
@@ -68,6 +78,7 @@ class GroundRecipe:
         rates: Of the optimizer.
         weights: Of the losses.
         words: A first phase.
+        questions: How much answers count, if the network answers.
         views: What happens to images: "natural" and "clevr" resize and crop as published,
             "fixed" resizes as in evaluation.
         average: Decay of the average of all weights that is evaluated; 0 for none.
@@ -88,6 +99,7 @@ class GroundRecipe:
     rates: Rates = field(default_factory=Rates)
     weights: Weights = field(default_factory=Weights)
     words: Words = field(default_factory=Words)
+    questions: Questions = field(default_factory=Questions)
     views: Views = "natural"
     average: float = 0.9998
     frozen: tuple[str, ...] = ("backbone.body.stem.", "backbone.body.s1.")
@@ -109,6 +121,7 @@ class _Training(NamedTuple):
     optimizer: torch.optim.Optimizer
     data: GroundData
     results: Path
+    answering: Answering | None
 
 
 def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
@@ -148,7 +161,12 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         "tokenizer": tokenizer.definition(),
     }
     results = run.out / "results" / Path((run.val or run.data).partition(":")[0]).stem
-    training = _Training(recipe, spec, tokenizer, model, optimizer, data, results)
+    answering = None
+    if spec.answer_heads:
+        words = words_of_heads({head.name: head.words for head in spec.answer_heads})
+        answering = Answering(words, results)
+        check_answers(data.examples.source, words, recipe.questions)
+    training = _Training(recipe, spec, tokenizer, model, optimizer, data, results, answering)
     every = data.order.steps_per_epoch * recipe.evaluate_every
     return Prepared(
         job,
@@ -189,11 +207,12 @@ def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str
     )
     count = torch.tensor(float(targets.keep.sum()), device=job.device)
     num_boxes = dist.all_reduce_mean(count).clamp(min=1)  # of the whole step
+    questions = _question_counts(training, job, batch)
     parts = split_batch(batch, targets, recipe.accumulate)
     found: list[dict[str, Tensor]] = []
 
     def loss_of(part: tuple[GroundingBatch, TokenTargets]) -> Tensor:
-        loss, terms = _loss_of_part(training, job, *part, num_boxes)
+        loss, terms = _loss_of_part(training, job, *part, num_boxes, questions)
         found.append(terms)
         return loss * len(parts)  # a sum over boxes, which the mean over parts divides
 
@@ -214,6 +233,7 @@ def _loss_of_part(
     batch: GroundingBatch,
     targets: TokenTargets,
     num_boxes: Tensor,
+    questions: dict[str, Tensor],
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a part of a step, and its terms."""
     boxes = batch.boxes_cxcywh[targets.keep].to(job.device)
@@ -221,23 +241,32 @@ def _loss_of_part(
     if job.step < training.recipe.words.steps:
         loss = _word_loss(training, job, images, boxes, targets, num_boxes)
         return loss, _no_terms(training)
-    return _set_loss(training, job, images, batch, boxes, targets, num_boxes)
+    return _set_loss(training, job, images, batch, boxes, targets, num_boxes, questions)
 
 
 def evaluate(training: _Training, job: Job) -> dict[str, float]:
-    """Return the metrics of the model and its average; write the predictions of the latter."""
+    """Return the metrics of the model and its average; write the predictions of the latter.
+
+    Of a network that answers: the accuracy of its answers.
+    """
     best = "average" if training.recipe.average else "model"
     found: dict[str, float] = {}
     for name in ("model", "average"):
         if name in job.modules:
-            metrics = evaluate_grounding(
-                job.modules[name],
-                training.spec,
-                training.tokenizer,
-                training.data.test_loader(),
-                job.device,
-                training.results if name == best else None,
-            )
+            model, batches = job.modules[name], training.data.test_loader()
+            if training.answering is not None:
+                metrics = evaluate_answers(
+                    model, training.tokenizer, batches, training.answering, job.device
+                )
+            else:
+                metrics = evaluate_grounding(
+                    model,
+                    training.spec,
+                    training.tokenizer,
+                    batches,
+                    job.device,
+                    training.results if name == best else None,
+                )
             prefix = "" if name == "model" else f"{name}_"
             found |= {prefix + key: value for key, value in metrics.items()}
     return found
@@ -251,8 +280,9 @@ def _set_loss(
     boxes: Tensor,
     targets: TokenTargets,
     num_boxes: Tensor,
+    counts: dict[str, Tensor],
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """MDETR's losses of a batch, in float32 or better."""
+    """MDETR's losses of a batch, those of answers included, in float32 or better."""
     recipe, device = training.recipe, job.device
     low = recipe.precision == "bfloat16"
     with torch.autocast(device.type, torch.bfloat16, enabled=low):
@@ -265,6 +295,9 @@ def _set_loss(
     masks = None
     if isinstance(output, SegmentationOutput):
         output, masks = output
+    answer_total, said = _answer_loss(training, output, batch, counts)
+    if not recipe.questions.grounding:
+        return answer_total, said
     if not recipe.weights.auxiliary:
         output = _last_layer(output)
     final = torch.full((len(targets.keep),), math.nan) if batch.is_final is None else batch.is_final
@@ -276,12 +309,12 @@ def _set_loss(
         final[targets.keep].to(device),
     )
     losses, matches = _losses(recipe, output, wanted, num_boxes)
-    total = weighted_total(losses, _loss_weights(recipe))
+    total = answer_total + weighted_total(losses, _loss_weights(recipe))
     if output.proposals is not None:
         proposed, _ = _losses(recipe, output.proposals, wanted, num_boxes)
         total = total + weighted_total(proposed, _loss_weights(recipe))
     named = published_names(losses)
-    terms = {name: named[name] for name in _term_names(training)}
+    terms = {name: named[name] for name in _box_terms(training)} | said
     if masks is not None:
         if batch.masks is None:
             raise RecipeError("need masks in the data to train a segmentation head, got none")
@@ -290,6 +323,24 @@ def _set_loss(
         total = total + recipe.weights.mask * focal + recipe.weights.dice * dice
         terms |= {"loss_mask": focal, "loss_dice": dice}
     return total, {name: value.detach() for name, value in terms.items()}
+
+
+def _question_counts(training: _Training, job: Job, batch: GroundingBatch) -> dict[str, Tensor]:
+    """How many questions of each type a step has; none where the network does not answer."""
+    if training.answering is None:
+        return {}
+    return question_counts(batch.records, training.answering.words, job.device)
+
+
+def _answer_loss(
+    training: _Training, output: GroundingOutput, batch: GroundingBatch, counts: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The losses of answers, 0 where the network has none."""
+    if training.answering is None:
+        return output.logits.new_zeros(()), {}
+    assert output.answer_logits is not None, "a network with answer heads gives their logits"
+    words, questions = training.answering.words, training.recipe.questions
+    return answer_loss(output.answer_logits, batch.records, words, questions, counts)
 
 
 def _losses(
@@ -329,7 +380,7 @@ def _word_loss(
     return word_loss(job.modules[WORDS](features), words, num_boxes=num_boxes)
 
 
-def _term_names(training: _Training) -> list[str]:
+def _box_terms(training: _Training) -> list[str]:
     names = ["loss_ce", "loss_bbox", "loss_giou", "cardinality_error"]
     names += ["loss_contrastive_align"] if training.spec.alignment_dim else []
     return names + (["loss_isfinal"] if training.spec.with_is_final else [])
@@ -337,8 +388,12 @@ def _term_names(training: _Training) -> list[str]:
 
 def _no_terms(training: _Training) -> dict[str, Tensor]:
     """The terms of a step that computes none of them."""
-    masks = ["loss_mask", "loss_dice"] if training.spec.with_masks else []
-    return {name: torch.zeros(()) for name in [*_term_names(training), *masks]}
+    names = ["loss_mask", "loss_dice"] if training.spec.with_masks else []
+    if training.recipe.questions.grounding:
+        names += _box_terms(training)
+    if training.answering is not None:
+        names += answer_terms(training.answering.words)
+    return {name: torch.zeros(()) for name in names}
 
 
 def _loss_weights(recipe: GroundRecipe) -> dict[str, float]:
@@ -404,6 +459,8 @@ def _check(recipe: GroundRecipe) -> None:
             "need weights.soft_token, or weights.contrastive_align and network.alignment_dim, "
             "above 0 to learn which phrase a box is, got neither"
         )
+    if recipe.network.answers == "none" and not recipe.questions.grounding:
+        raise RecipeError("need network.answers or questions.grounding, got nothing to learn")
     rates: Any = recipe.rates
     if min(rates.lr, rates.lr_backbone, rates.lr_text, rates.clip) < 0:
         raise RecipeError(f"need rates and clip of 0 or more, got {rates}")

@@ -18,7 +18,7 @@ from eyespot.data.grounding_sources import AnnotatedImages, GroundingSource, ope
 from eyespot.data.loader import Loader
 from eyespot.data.quarantine import Quarantine
 from eyespot.data.sampling import Order
-from eyespot.data.scene_captions import SceneCaptions, ScenesSettings
+from eyespot.data.scene_captions import SceneCaptions, ScenesSettings, changed_scenes
 from eyespot.tasks.ground_network import Network
 from eyespot.tasks.run import Place, Run
 
@@ -108,10 +108,14 @@ def open_data(
 def _open(
     scenes: ScenesSettings, run: Run, masks: bool
 ) -> tuple[GroundingSource, GroundingSource, tuple[str, ...]]:
-    """The data to train and to evaluate on: the recipe's scenes, other scenes, or files."""
-    if run.data == "scenes" and not run.val:
-        train, val = (SceneCaptions(scenes, split, with_masks=masks) for split in ("train", "val"))
-        return train, val, ()
+    """The data to train and to evaluate on: the recipe's scenes, other scenes, or files.
+
+    Beside the recipe's scenes, `scenes:KEY=VALUE` evaluates on the same scenes with changes.
+    """
+    if run.data == "scenes" and run.val.partition(":")[0] in ("", "scenes"):
+        other = changed_scenes(scenes, run.val) if run.val else scenes
+        train = SceneCaptions(scenes, "train", with_masks=masks)
+        return train, SceneCaptions(other, "val", with_masks=masks), ()
     if run.data.startswith("scenes") and not run.val:
         return open_grounding(run.data), open_grounding(run.data, split="val"), ()
     if run.val:

@@ -6,15 +6,17 @@ from typing import Literal
 
 from torch import nn
 
+from eyespot.data.answers import CLEVR_WORDS, SCENES_WORDS, read_answer_words
 from eyespot.data.tokens import Tokenizer, read_tokenizer, scenes_tokenizer
 from eyespot.design.by_name import to_spec
 from eyespot.errors import RecipeError
+from eyespot.models.answer_heads import heads_for
 from eyespot.models.bert import BertSizes
 from eyespot.models.build import create_model
 from eyespot.models.features import FeatureExtractor
 from eyespot.models.grounder import GrounderSpec, ImageSize
 from eyespot.models.masks import detector_of
-from eyespot.models.mdetr import CLEVR_HEADS, GQA_HEADS, GQA_UNIFIED_HEADS
+from eyespot.models.mdetr import CLEVR_HEADS, GQA_HEADS, AnswerHead
 from eyespot.models.roberta import Roberta, RobertaSizes
 from eyespot.weights.load import load_weights
 from eyespot.weights.text_encoders import load_text_encoder
@@ -27,7 +29,6 @@ _TEXT: dict[str, RobertaSizes] = {
     "bert-base": BertSizes(),
     "small": BertSizes(dim=128, num_layers=1, num_heads=4, ffn_dim=256, num_positions=64),
 }
-_ANSWERS = {"none": (), "gqa": GQA_HEADS, "gqa-unified": GQA_UNIFIED_HEADS, "clevr": CLEVR_HEADS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class Network:
         with_proposals: Queries begin at image tokens (`models.proposals`).
         with_is_final: The head of CLEVR-Ref+.
         with_masks: The segmentation head of PhraseCut.
-        answers: Question answering heads.
+        answers: Question answering heads: "none", "clevr", "scenes", or a vocabulary file such as
+            gqa_answer2id_by_type.json (a head for each type) or gqa_answer2id.json (one for all).
         short_side_px: Of images outside of training.
         max_long_side_px: Likewise.
     """
@@ -88,13 +90,18 @@ class Network:
     with_proposals: bool = False
     with_is_final: bool = False
     with_masks: bool = False
-    answers: Literal["none", "gqa", "gqa-unified", "clevr"] = "none"
+    answers: str = "none"
     short_side_px: int = 800
     max_long_side_px: int = 1333
 
 
 def network_spec(network: Network, tokenizer: Tokenizer) -> GrounderSpec:
-    """Return the spec that a recipe's network stands for."""
+    """Return the spec that a recipe's network stands for.
+
+    Raises:
+        RecipeError: If its answers are neither known nor a file.
+        ValueError: If the file of its answers is no vocabulary.
+    """
     sizes = replace(_TEXT[network.text], dropout=network.text_dropout)
     if network.text == "small":
         sizes = replace(sizes, vocab_size=tokenizer.vocab_size)
@@ -117,9 +124,25 @@ def network_spec(network: Network, tokenizer: Tokenizer) -> GrounderSpec:
         with_proposals=network.with_proposals,
         with_is_final=network.with_is_final,
         with_masks=network.with_masks,
-        answer_heads=_ANSWERS[network.answers],
+        answer_heads=_answer_heads(network.answers),
         image=ImageSize(network.short_side_px, network.max_long_side_px),
     )
+
+
+def _answer_heads(answers: str) -> tuple[AnswerHead, ...]:
+    """The heads for what a recipe's network answers."""
+    if answers == "none":
+        return ()
+    if answers == "clevr":
+        return heads_for(CLEVR_WORDS.by_head(), like=CLEVR_HEADS)
+    if answers == "scenes":
+        return heads_for(SCENES_WORDS.by_head())
+    if not Path(answers).is_file():
+        raise RecipeError(
+            'need --network.answers "none", "clevr", "scenes" or the file of a vocabulary, such as '
+            f"gqa_answer2id_by_type.json, got {answers!r}: no such file"
+        )
+    return heads_for(read_answer_words(Path(answers)).by_head(), like=GQA_HEADS)
 
 
 def network_tokenizer(network: Network) -> Tokenizer:

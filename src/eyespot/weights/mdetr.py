@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eyespot.data.answers import CLEVR_WORDS, read_answer_words
 from eyespot.data.tokens import Tokenizer, read_tokenizer
 from eyespot.design.by_name import to_spec
 from eyespot.design.specs import AnyNetSpec, EffNetSpec, Spec
 from eyespot.errors import WeightsError
+from eyespot.models.answer_heads import heads_for
 from eyespot.models.grounder import GrounderSpec, ImageSize, build_grounder
 from eyespot.models.mdetr import CLEVR_HEADS, GQA_HEADS, GQA_UNIFIED_HEADS, AnswerHead
 from eyespot.models.roberta import RobertaSizes
@@ -40,13 +42,20 @@ class ImportedGrounder:
 
 
 def import_mdetr(
-    path: Path, vocabulary: Path, *, average: bool = True, num_heads: int = 8
+    path: Path,
+    vocabulary: Path,
+    *,
+    answers: Path | None = None,
+    average: bool = True,
+    num_heads: int = 8,
 ) -> ImportedGrounder:
     """Read a published checkpoint: all of it or nothing.
 
     Args:
         path: The checkpoint.
         vocabulary: RoBERTa's tokenizer.json, or a folder with it or with vocab.json and merges.txt.
+        answers: What the answer heads of a GQA network say: gqa_answer2id_by_type.json, or
+            gqa_answer2id.json of one with a single head. CLEVR's are known.
         average: Take the averaged weights if the file has them; the published numbers are theirs.
         num_heads: Of the transformer, which shapes do not tell; 8 in all published networks.
 
@@ -63,6 +72,9 @@ def import_mdetr(
             f"need the vocabulary of {spec.text.vocab_size} tokens that this network was trained "
             f"with, got {tokenizer.vocab_size} in {vocabulary}"
         )
+    spec = replace(spec, answer_heads=_worded(spec.answer_heads, answers))
+    if spec.answer_heads and not spec.answer_heads[0].words:
+        more += ("its answer heads say numbers; give --answers to know their words",)
     return ImportedGrounder(_built(tensors, spec, tokenizer), (*notes, *more))
 
 
@@ -163,6 +175,35 @@ def _answer_heads(shapes: Mapping[str, Any]) -> tuple[AnswerHead, ...]:
     if "answer_cat_head.weight" in shapes:
         return _sized(GQA_HEADS, shapes)
     return _sized(CLEVR_HEADS, shapes) if "answer_binary_head.weight" in shapes else ()
+
+
+def _worded(heads: tuple[AnswerHead, ...], answers: Path | None) -> tuple[AnswerHead, ...]:
+    """The heads with their words, of a file or CLEVR's own.
+
+    Raises:
+        WeightsError: If they are not the words of these heads.
+    """
+    if answers is None:
+        known = heads_for(CLEVR_WORDS.by_head(), like=CLEVR_HEADS)
+        return known if known == _with_words_of(heads, known) else heads
+    worded = heads_for(read_answer_words(answers).by_head(), like=heads)
+    if worded != _with_words_of(heads, worded):
+        raise WeightsError(
+            f"need the words of answer heads {_listed(heads) or 'none'}, got {_listed(worded)} in "
+            f"{answers}"
+        )
+    return worded
+
+
+def _with_words_of(
+    heads: tuple[AnswerHead, ...], others: tuple[AnswerHead, ...]
+) -> tuple[AnswerHead, ...]:
+    words = {head.name: head.words for head in others}
+    return tuple(head._replace(words=words.get(head.name, ())) for head in heads)
+
+
+def _listed(heads: tuple[AnswerHead, ...]) -> str:
+    return ", ".join(f"{head.name or 'all'} of {head.num_answers}" for head in heads)
 
 
 def _sized(heads: tuple[AnswerHead, ...], shapes: Mapping[str, Any]) -> tuple[AnswerHead, ...]:

@@ -40,8 +40,8 @@ def write_grounding(
     questions.json in COCO's form with MDETR's fields: the text as `caption`, for each object meant
     its box (x, y, width, height), mask (uncompressed COCO RLE) and `tokens_positive`, the character
     spans [begin, end) of the phrases that mean it. Spans of things that are not there are
-    `tokens_negative`. Referring expressions mark the target `isfinal`; questions carry `answer` and
-    `question_type`.
+    `tokens_negative`. Referring expressions mark the target `isfinal`; questions carry `answer`,
+    `question_type` and `question_kind`.
 
     Args:
         folder: Where to write; made if missing.
@@ -68,6 +68,7 @@ def write_grounding(
             expressions.add(scene, runs, name, said.text, said.phrases, target=target)
         for question in questions(scene, count=questions_each, wording=wording):
             about = {"answer": question.answer, "question_type": question.answer_type}
+            about["question_kind"] = question.kind
             asked.add(scene, runs, name, question.text, question.phrases, extra=about)
     for stem, records in (
         ("captions", captions),

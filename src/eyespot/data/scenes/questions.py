@@ -4,6 +4,7 @@ The answer is drawn before the question wherever it can be, so that the words of
 little about its answer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eyespot.data.scenes import asking_ones as ones
@@ -17,6 +18,7 @@ from eyespot.data.scenes.stream import Stream
 from eyespot.data.scenes.text import Phrase
 from eyespot.data.scenes.vocabulary import COLOURS, KINDS, MATERIALS, SHAPES, SIZES
 from eyespot.data.scenes.world import MAX_OBJECTS, Scene
+from eyespot.errors import unknown_name
 
 ANSWERS = {
     "binary": ("no", "yes"),
@@ -72,7 +74,12 @@ class Question:
 
 
 def questions(
-    scene: Scene, *, draw: int = 0, count: int = 5, wording: Wording = "varied"
+    scene: Scene,
+    *,
+    draw: int = 0,
+    count: int = 5,
+    wording: Wording = "varied",
+    kinds: Sequence[str] = QUESTION_KINDS,
 ) -> tuple[Question, ...]:
     """Return questions of different kinds about the scene.
 
@@ -81,11 +88,18 @@ def questions(
         draw: Number of the set; the same number gives the same questions.
         count: How many at most; fewer when the scene does not allow as many kinds.
         wording: "plain" always takes the first word for a thing, "varied" any.
+        kinds: What may be asked, of `QUESTION_KINDS`.
+
+    Raises:
+        ValueError: If a kind is unknown.
     """
+    for kind in kinds:
+        if kind not in _ASKERS:
+            raise ValueError(unknown_name("kind of question", kind, QUESTION_KINDS))
     stream = Stream("question", scene.config.split, scene.seed, scene.index, draw)
     words = Words(stream, wording)
     found: list[Question] = []
-    for kind in stream.shuffled(QUESTION_KINDS):
+    for kind in stream.shuffled(kinds):
         if len(found) == count:
             break
         ask, answer_type = _ASKERS[kind]
