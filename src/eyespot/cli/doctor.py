@@ -15,6 +15,9 @@ _CORE = ("torch", "numpy", "scipy", "opencv-python-headless", "pillow", "simplej
 
 _OPTIONAL = {
     "fsspec": ("data", "shards and lists on object storage"),
+    "pyarrow": ("data", "features as Parquet"),
+    "uvicorn": ("demo", "the web page of eyespot demo"),
+    "onnxruntime": ("export", "exported networks, checked by running them"),
     "timm": ("interop", "comparing networks with timm's"),
     "torchvision": ("interop", "comparing networks with torchvision's"),
     "transformers": ("interop", "comparing networks with transformers'"),

@@ -181,7 +181,8 @@ def _places(path: Path, folder: Path, split: str) -> Iterator[Path]:
         for name in _NAMES[split]:
             yield from (base / name, base / "images" / name, base / f"{name}2017")
             yield path.parent.parent / "images" / name  # as CLEVR has its questions
-    for base in (folder, folder / "images", path.parent.parent):
+    beside = [path.parent.parent] if path.parent.name == "annotations" else []
+    for base in (folder, folder / "images", *beside):
         yield from sorted(place for place in base.glob("*") if place.is_dir())
 
 
