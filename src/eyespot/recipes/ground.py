@@ -158,8 +158,9 @@ def scenes_small() -> GroundRecipe:
     """A network of 1.2 million parameters on the built-in scenes, on a laptop's CPU.
 
     Run:     eyespot train ground/scenes_small --data scenes --out DIR
-    Expect:  R@1 0.90, R@5 0.99 of phrases at IoU 0.5, in 2,000 scenes never seen (one run)
-    Cost:    5,000 steps; 29 minutes in one thread of a busy two-core machine
+    Expect:  R@1 0.91 of phrases, P@1 0.91 of expressions at IoU 0.5, in scenes never seen (mean of
+             three seeds, docs/results/grounding.md)
+    Cost:    5,000 steps; 18 to 33 minutes in one thread of a shared machine
     """
     return GroundRecipe(
         network=_SMALL,

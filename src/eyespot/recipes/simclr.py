@@ -81,8 +81,9 @@ def fashion_mnist() -> SelfSupRecipe:
     """SwAV's small recipe on Fashion-MNIST, with SimCLR's loss: all else is equal.
 
     Run:     eyespot train simclr/fashion_mnist --data /usr/share/datasets/fashion-mnist --out DIR
-    Expect:  not measured yet (python -m benchmarks.swav_runs)
-    Cost:    not measured yet
+    Expect:  after 2,500 steps kNN 84.6 % right, linear 85.8 % (random: 69.2 and 67.5); three seeds,
+             docs/results/swav-fashion_mnist.md
+    Cost:    2,500 steps: 5 minutes in one quiet thread; these ten epochs have 4,680
     """
     return replace(FASHION, method=SimCLR(hidden_dims=(256,), out_dim=64, head_norm=True))
 

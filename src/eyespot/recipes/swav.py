@@ -176,8 +176,9 @@ def fashion_mnist() -> SelfSupRecipe:
     so small a network embedded a few steps ago is stale.
 
     Run:     eyespot train swav/fashion_mnist --data /usr/share/datasets/fashion-mnist --out DIR
-    Expect:  not measured yet (python -m benchmarks.swav_runs)
-    Cost:    not measured yet
+    Expect:  after 2,500 steps kNN 84.0 % right, linear 85.8 % (random: 69.2 and 67.5); three seeds,
+             docs/results/swav-fashion_mnist.md
+    Cost:    2,500 steps: 6 minutes in one quiet thread; these ten epochs have 4,680
     """
     return replace(
         FASHION,
