@@ -42,7 +42,9 @@ def test_ground_gives_what_the_grounder_gives(url, grounder):
     want = grounder(picture, TEXT, min_score=0.05)
     assert found.pop("seconds") >= 0
     exact = [phrase.pop("exact_scores") for phrase in found["phrases"]]
+    meant = found["referent"].pop("exact_score")
     assert found == want.to_dict()
+    assert meant == want.referent.score
     assert exact == [phrase.scores.tolist() for phrase in want.phrases]
     assert [len(scores) for scores in exact][1] >= 2  # with boxes that a slider can take away
 

@@ -238,7 +238,7 @@ def scenes_masks() -> GroundRecipe:
         weights=replace(recipe.weights, auxiliary=False),
         words=Words(steps=0),
         average=0.0,
-        frozen=_ALL_BUT_FINAL,
+        frozen=("detr.",),
         start_from="scenes-small",
         evaluate_every=1,
         eval_batch_size=32,
@@ -298,13 +298,6 @@ _WORLD = SceneConfig(
     sizes=("small", "large"),
     materials=("matte",),
 )
-_ALL_BUT_FINAL = tuple(
-    f"detr.{part}."
-    for part in (
-        *("backbone", "input_proj", "transformer", "proposals", "class_embed", "bbox_embed"),
-    )
-)
-"""A detector but for its is-final head, which older weights lack."""
 _SMALL = Network(
     backbone="RegNetX-200MF",
     frozen_norms=False,
