@@ -167,17 +167,17 @@ def main() -> None:
 
 def write(rows: list[Row], args: argparse.Namespace) -> None:
     """Write the rows and a table of their means."""
-    where = environment("cpu")
+    command = f"python -m benchmarks.swav_runs {args.form} {args.data} OUT --steps {args.steps}"
+    where = environment("cpu") | {"command": command}
     RESULTS.mkdir(parents=True, exist_ok=True)
     found = RESULTS / f"swav-{args.form}.json"
     found.write_text(json.dumps({"where": where, "rows": rows}, indent=1) + "\n")
-    command = f"python -m benchmarks.swav_runs {args.form} {args.data} OUT --steps {args.steps}"
     recipe = get_recipe(f"swav/{args.form}")
     lines = [
         f"# SwAV and SimCLR on {args.form}, without its labels",
         "",
         f"{recipe.model}, {args.steps} steps of {recipe.batch_size} images each, equal data, "
-        f"crops, network and optimizer; {args.at_once} runs at a time, one thread each, on "
+        f"crops, network and optimizer; {args.at_once} at a time, one thread each, on "
         f"{where['device']}, torch {where['versions']['torch']}, {where['run'][:10]}. Features of "
         "the backbone; 20 nearest neighbours among the training images, and a linear classifier "
         "on them, on the test images. Mean and standard deviation over seeds.",
