@@ -12,8 +12,8 @@ def fashion_mnist() -> ClassifyRecipe:
     """A RegNetY of 10 megaflops on Fashion-MNIST at 32 px.
 
     Run:     eyespot train classify/fashion_mnist --data /usr/share/datasets/fashion-mnist --out DIR
-    Expect:  not measured yet
-    Cost:    not measured yet
+    Expect:  test error 7.7 % (one seed)
+    Cost:    4,680 steps; 15 minutes in one thread of a shared machine
     """
     return ClassifyRecipe(
         model="RegNetY-10MF",
