@@ -283,6 +283,8 @@ def test_scenes():
     again = open_samples("scenes:size=32,count=20,seed=5", split="train").samples[0]
     np.testing.assert_array_equal(first.image, again.image)
     assert find_splits("scenes") == ("train", "val", "test")
+    small = open_samples("scenes:shapes=star+cup,colours=red+blue,count=4", split="train")
+    assert (small.classes, labels(small)) == (("star", "cup"), [0, 1, 0, 1])
     assert open_samples("scenes", split="val").description.startswith("scenes scenes (val): 1,000")
 
 
@@ -294,6 +296,7 @@ def test_scenes():
         ("scenes:count=0", "need at least one scene"),
         ("scenes:by=taste", "need by from .*, got 'taste'"),
         ("scenes:size=4", "need an image_size of 16 to 2048 pixels, got 4"),
+        ("scenes:shapes=star+cub", "unknown shape 'cub'"),
         ("/no/such/place", "got /no/such/place: no such file or folder"),
     ],
 )

@@ -14,6 +14,7 @@ import eyespot
 from eyespot.errors import unknown_name
 
 SUMMARIES = {
+    "quickstart": "the whole chain on this machine: one command, one page",
     "models": "list the named networks",
     "complexity": "count params, flops and activations; measure time and memory",
     "scale": "scale a network by a factor, or to a budget",

@@ -1,36 +1,54 @@
-"""`eyespot eval`: measure a trained run, or published weights under a recipe."""
+"""`eyespot eval`: measure a trained run, or weights under a recipe."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 
 def eval(
-    run: Positional[Path],
+    run: Positional[str],
+    weights: str | None = None,
     data: str | None = None,
     val: str | None = None,
     checkpoint: Path | None = None,
     workers: int | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Measure a training run on its evaluation data, or on other data.
+    """Measure a training run on its evaluation data, or on other data; or weights under a recipe.
 
     Args:
-        run: The folder that `eyespot train` wrote.
+        run: The folder that `eyespot train` wrote; with --weights, the name of a recipe.
+        weights: Weights to measure as the recipe evaluates: a file, or a name that the recipe's
+            task knows, such as scenes-small.
         data: Training data, if it is elsewhere now (statistics and splits come from it).
         val: Data to evaluate on instead.
         checkpoint: One of the folders in RUN/checkpoints; the newest if not given.
         workers: Loader processes.
         as_json: Print JSON.
     """
+    from eyespot.recipes import get_recipe
     from eyespot.tasks.recipe_files import read_recipe
-    from eyespot.tasks.run import evaluate, stored_run
+    from eyespot.tasks.run import Run, evaluate, evaluate_start, stored_run
 
-    given = {"data": data, "val": val, "workers": workers}
-    place = stored_run(run, **{name: value for name, value in given.items() if value is not None})
-    metrics = evaluate(read_recipe(run / "recipe.json"), place, checkpoint=checkpoint)
+    named = {"data": data, "val": val, "workers": workers}
+    given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    if weights is None:
+        place = stored_run(Path(run), **given)
+        recipe = read_recipe(Path(run) / "recipe.json")
+        metrics = evaluate(recipe, place, checkpoint=checkpoint)
+    else:
+        recipe = get_recipe(run)
+        if data is None or checkpoint is not None or not hasattr(recipe, "start_from"):
+            raise ValueError(
+                "need --data, no --checkpoint, and a recipe that can start from weights for "
+                f"--weights, got {run} and --data {data}"
+            )
+        heads = {"start_head": True} if hasattr(recipe, "start_head") else {}
+        recipe = replace(recipe, start_from=weights, **heads)
+        metrics = evaluate_start(recipe, Run(out=Path(), **given))
     if as_json:
         print(json.dumps(dict(metrics)))
         return

@@ -13,8 +13,13 @@ CONFIG_KEYS = {
     "max_objects": "max_objects",
     "difficulty": "difficulty",
     "composition": "composition",
+    "shapes": "shapes",
+    "colours": "colours",
+    "sizes": "sizes",
+    "materials": "materials",
 }
 _WORDS = ("difficulty", "composition", "by", "text", "wording")
+_LISTS = ("shapes", "colours", "sizes", "materials")
 
 Text = Literal["caption", "referring", "question"]
 
@@ -53,7 +58,8 @@ def parse_scenes(source: str) -> SceneSource:
     """Read `scenes` or `scenes:KEY=VALUE,...`.
 
     Keys: size (of the image in pixels), count, val_count, seed, by, text, absent, wording,
-    min_objects, max_objects, difficulty, composition; `SceneConfig` and `SceneSource` explain them.
+    min_objects, max_objects, difficulty, composition, and shapes, colours, sizes, materials as
+    words joined by plus signs, `shapes=star+cup`; `SceneConfig` and `SceneSource` explain them.
 
     Raises:
         ValueError: If a key is unknown or a value out of range.
@@ -65,9 +71,14 @@ def parse_scenes(source: str) -> SceneSource:
         key, _, value = item.partition("=")
         if key not in known:
             raise ValueError(unknown_name("key of scenes:KEY=VALUE,...", key, known))
-        if key not in _WORDS and not value.isdecimal():
+        if key in _LISTS:
+            settings[key] = tuple(value.split("+"))
+        elif key in _WORDS:
+            settings[key] = value
+        elif value.isdecimal():
+            settings[key] = int(value)
+        else:
             raise ValueError(f"need a whole number of 0 or more for {key}, got {value!r}: {source}")
-        settings[key] = value if key in _WORDS else int(value)
     for key, words in (("by", By), ("text", Text), ("wording", Wording)):
         if key in settings and settings[key] not in get_args(words):
             raise ValueError(f"need {key} from {get_args(words)}, got {settings[key]!r}: {source}")

@@ -180,6 +180,30 @@ def scenes_small() -> GroundRecipe:
     )  # fmt: skip
 
 
+def quickstart() -> GroundRecipe:
+    """The smallest grounder worth showing, on one to three things of 64 px: `eyespot quickstart`.
+
+    Run:     eyespot train ground/quickstart --data scenes --out DIR
+    Expect:  QUICKSTART_EXPECT
+    Cost:    QUICKSTART_COST
+    """
+    recipe = scenes_small()
+    world = replace(
+        _WORLD,
+        image_size=64,
+        max_objects=3,
+        shapes=("circle", "square", "star", "heart", "house", "tree", "car", "fish"),
+        colours=("red", "yellow", "green", "blue", "purple", "white"),
+    )
+    return replace(
+        recipe,
+        network=replace(recipe.network, num_queries=10, short_side_px=64, max_long_side_px=64),
+        epochs=13,
+        scenes=ScenesSettings(world, count=6400, val_count=500, wording="plain"),
+        evaluate_every=3,
+    )
+
+
 def finetune_small() -> GroundRecipe:
     """The package's small network on your own images with boxes and captions.
 
@@ -344,6 +368,7 @@ RECIPES: dict[str, Callable[[], GroundRecipe]] = {
         clevr_boxes,
         clevr_ref,
         scenes_small,
+        quickstart,
         finetune_small,
         scenes_masks,
         scenes_small_no_alignment,

@@ -47,6 +47,16 @@ SCENES = SelfSupRecipe(
     probe=Probe(images=1000, resize_px=64, size_px=64),
 )
 
+QUICKSTART = replace(
+    SCENES,
+    crops=(Crops(2, 48, (0.5, 1.0), _COLOUR), Crops(2, 24, (0.25, 0.5), _COLOUR)),
+    steps=400,
+    batch_size=128,
+    evaluate_every=100,
+    probe=Probe(images=600, resize_px=64, size_px=64),
+)
+"""Pictures of 64 px with one thing, for minutes on a laptop."""
+
 SCENES_96 = replace(
     SCENES,
     model="RegNetX-200MF",

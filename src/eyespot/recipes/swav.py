@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from eyespot.data.multicrop import PRESETS
-from eyespot.recipes.small import FASHION, SCENES, SCENES_96, SMOKE
+from eyespot.recipes.small import FASHION, QUICKSTART, SCENES, SCENES_96, SMOKE
 from eyespot.tasks.methods.swav import SwAV
 from eyespot.tasks.optimization import OptimizerSettings, Schedule
 from eyespot.tasks.selfsup import SelfSupRecipe
@@ -203,6 +203,21 @@ def scenes() -> SelfSupRecipe:
     )  # fmt: skip
 
 
+def quickstart() -> SelfSupRecipe:
+    """A few minutes of SwAV on a laptop: 2x48 + 2x24 px, for `eyespot quickstart`.
+
+    Run:     eyespot train swav/quickstart --data scenes:size=64,max_objects=1 --out DIR
+    Expect:  QUICKSTART_EXPECT
+    Cost:    QUICKSTART_COST
+    """
+    return replace(
+        QUICKSTART,
+        method=SwAV(
+            hidden_dims=(256,), out_dim=64, prototypes=(64,), epsilon=0.03, freeze_steps=20
+        ),
+    )  # fmt: skip
+
+
 def scenes_trunk() -> SelfSupRecipe:
     """The trunk of ground/scenes_small on scenes without words: 2x96 + 2x48 px.
 
@@ -246,6 +261,7 @@ RECIPES: dict[str, Callable[[], SelfSupRecipe]] = {
         resnet50w5_400ep,
         fashion_mnist,
         scenes,
+        quickstart,
         scenes_trunk,
         smoke,
     )

@@ -1,5 +1,6 @@
 """A page in one file: no network, no scripts, light and dark as the reader's system has it."""
 
+import base64
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -44,6 +45,10 @@ td { text-align: right; }
 th, td { padding: 4px 14px 4px 0; border-bottom: 1px solid var(--grid); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 code { font: 0.92em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
+pre { background: var(--card); border: 1px solid var(--grid); border-radius: 8px;
+  padding: 10px 14px; white-space: pre-wrap; font: 12.5px/1.6 ui-monospace, Menlo, Consolas, monospace; }
+pre i { color: var(--muted); font-style: normal; }
+figure img { width: 100%; height: auto; display: block; border-radius: 4px; }
 footer { margin-top: 48px; color: var(--muted); font-size: 13px; }
 @media print { figure, .fact { break-inside: avoid; } }
 """
@@ -90,6 +95,18 @@ def figure(svg: str, caption: str = "") -> str:
     """Return a drawing with its caption."""
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f"<figure>{svg}{below}</figure>"
+
+
+def picture(png: bytes, caption: str = "", *, says: str = "") -> str:
+    """Return a PNG file within the page, with its caption; `says` is for screen readers."""
+    data = base64.b64encode(png).decode()
+    return figure(f'<img alt="{escape(says)}" src="data:image/png;base64,{data}">', caption)
+
+
+def commands(lines: Iterable[tuple[str, str]]) -> str:
+    """Return command lines, each with a remark behind it."""
+    rows = (f"$ {escape(line)}  <i># {escape(remark)}</i>" for line, remark in lines)
+    return "<pre>" + "\n".join(rows) + "</pre>"
 
 
 def grid(figures: Sequence[str], *, wide: bool = False) -> str:

@@ -10,9 +10,10 @@ import os
 import platform
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -172,6 +173,25 @@ def evaluate(recipe: Any, run: Run, *, checkpoint: Path | None = None) -> Mappin
         load(stored, state_tensors(Job(job.modules, {}, job.device)), group=place.group)
         job.step = stored.step
         return prepared.evaluate(job)
+
+
+def evaluate_start(recipe: Any, run: Run) -> Mapping[str, float]:
+    """Return the metrics of what a recipe starts from (`start_from`), before any training.
+
+    What evaluation writes goes into a folder that is thrown away.
+
+    Raises:
+        ValueError: If the task evaluates nothing.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        processes(run) as place,
+        own_randomness(recipe.seed, place.device),
+    ):
+        prepared = prepare(recipe, replace(run, out=Path(folder)), place)
+        if prepared.evaluate is None:
+            raise ValueError(f"need a task that evaluates, got {task_of(recipe)!r}")
+        return prepared.evaluate(prepared.job)
 
 
 class Replayed(NamedTuple):
