@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test test-all test-peers lint quickstart bench clean
+.PHONY: test test-all test-peers lint docs quickstart bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,9 @@ test-all: $(STAMP)  ## the suite with its slow tests
 
 quickstart: $(STAMP)  ## a tour of what there is, into quickstart/
 	$(BIN)/python examples/tour.py quickstart
+
+docs: $(STAMP)  ## the guide and the API reference as HTML, every link checked, into site/
+	$(BIN)/python docs/make_site.py site
 
 BENCH_VENV ?= .bench-venv
 BENCH := PYTHONPATH=src:benchmarks:. $(BENCH_VENV)/bin/python
@@ -57,4 +60,4 @@ lint: $(STAMP)
 	$(BIN)/deptry .
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist
+	rm -rf $(VENV) $(BENCH_VENV) build dist site
