@@ -18,13 +18,13 @@ def quickstart_page(data: Data) -> str:
     """Return the page as one HTML file.
 
     Args:
-        data: `fast`; `took`, how long all took, for people; `counts` of the network (`params`,
+        data: `took`, how long all took, for people; `counts` of the network (`params`,
             `flops`, `acts`, and `measured`, one mapping a mode with `mode`, `batch`, `ms`);
             `knn`, percent right (`before`, `after`); `metrics` of the grounder; `curves`, by run
-            `pretrained` and `grounder`, lines of metrics.jsonl; `samples`, a PNG of pictures
-            without labels; `grounded`, pairs of a drawn PNG and its caption; `commands`, by part
-            of the chain, pairs of a command line and how long it took; and `environment`, a
-            sentence.
+            `pretrained` and `grounder` if they were trained, lines of metrics.jsonl; `samples`, a
+            PNG of pictures without labels; `grounded`, pairs of a drawn PNG and its caption;
+            `commands`, by part of the chain, pairs of a command line and how long it took; and
+            `environment`, a sentence.
     """
     parts = [
         html.paragraph(
@@ -77,21 +77,21 @@ _MODES = {"infer": "inference", "train": "training step"}
 
 
 def _pretrain(data: Data) -> list[str]:
-    curve, knn = data["curves"]["pretrained"], data["knn"]
-    figures = [
-        html.picture(
-            data["samples"], "Some of the pictures, as they are: no labels", says="scenes"
-        ),
-        _drawn("SwAV's loss over steps", lambda: _steps_figure(curve, "loss", "loss (nats)")),
-    ]
-    short = " This is a moment of it, to see it run; the long quickstart pretrains." * data["fast"]
+    curve, knn = data["curves"].get("pretrained"), data["knn"]
+    caption = "Some of the pictures; nothing is said of them"
+    figures = [html.picture(data["samples"], caption, says=caption)]
+    if curve is not None:
+        figures += [
+            _drawn("SwAV's loss over steps", lambda: _steps_figure(curve, "loss", "loss (nats)"))
+        ]
+    shipped = "" if curve else " (the weights that ship with the package)"
     return [
         html.heading("2. Pretraining without labels"),
         html.paragraph(
             "SwAV shows the network several views of each picture and has it predict one view's "
             "cluster from another. Labels are only used to look at the outcome: 20 nearest "
             f"neighbours vote on the shape of held-out pictures; {knn['before']:.1f} % are right "
-            f"with random weights, {knn['after']:.1f} % after pretraining.{short}"
+            f"with random weights, {knn['after']:.1f} % after pretraining{shipped}."
         ),
         html.grid(figures, wide=True),
         _commands(data, "pretrain"),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from eyespot.weights.load import load_weights
 
 RANDOM = "random"
 """Weights that were never trained: what every other backbone has to beat."""
+
+PRETRAINED_TRUNKS = {"scenes-trunk": "scenes_trunk.safetensors"}
+"""Backbones that are part of the package, by name: pretrained by SwAV on rendered scenes."""
 
 _MOST_BYTES = 40 << 30
 
@@ -191,6 +195,9 @@ def _find(name: str, notes: list[str], progress: Progress | None) -> tuple[Path,
     path = Path(name)
     if path.exists():
         return weights_file(path), None
+    if name in PRETRAINED_TRUNKS:
+        folder = resources.files("eyespot.predict") / "weights"
+        return Path(str(folder / PRETRAINED_TRUNKS[name])), None
     names = {entry.name.lower() for entry in catalog()}
     names |= {entry.split("/", 1)[1] for entry in names}
     if name.lower() not in names:
