@@ -17,8 +17,8 @@ test: $(STAMP)  ## the suite, on a machine with nothing but Python 3.11+
 test-all: $(STAMP)  ## the suite with its slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow or not slow'
 
-quickstart: $(STAMP)  ## a tour of what there is, into quickstart/
-	$(BIN)/python examples/tour.py quickstart
+quickstart: $(STAMP)  ## the whole chain in ten minutes, into quickstart/; FAST=1 for two
+	$(BIN)/eyespot quickstart --out quickstart $(if $(FAST),--fast)
 
 docs: $(STAMP)  ## the guide and the API reference as HTML, every link checked, into site/
 	$(BIN)/python docs/make_site.py site

@@ -289,8 +289,8 @@ def test_each_loss_alone_learns_and_names(name, tmp_path):
 
 @pytest.mark.parametrize("frozen_norms", [False, True])
 def test_a_pretrained_trunk_begins_a_run(tmp_path, frozen_norms):
-    """What `swav/scenes_trunk` leaves is what `network.backbone_weights` takes, stem and all."""
-    pretrain = replace(swav.smoke(), model=swav.scenes_trunk().model, epochs=1, batch_size=8)
+    """What `eyespot train swav/...` leaves, `network.backbone_weights` takes, stem and all."""
+    pretrain = replace(swav.smoke(), model="RegNetX-200MF", epochs=1, batch_size=8)
     data = "scenes:count=8,val_count=8,size=32"
     train(pretrain, run(tmp_path / "swav", data=data))
     stored = read_file(tmp_path / "swav" / "weights.safetensors").tree

@@ -46,8 +46,8 @@ def pretrain(out: Path, *, fast: bool) -> list[Command]:
     data, run = out / _named("unlabelled", fast), out / "pretrained"
     spec = out / "backbone.json"
     probe = f"--data {data} --size-px 64 --resize-px 64 --ks 20 --json"
-    train = f"train swav/quickstart --model {spec} --data {data} --out {run}"
-    long = [_command("pretrain", train, 150, run / "weights.safetensors")]
+    train = f"train swav/scenes --model {spec} --data {data} --out {run}"
+    long = [_command("pretrain", train, 180, run / "weights.safetensors")]
     return [
         _command("render", f"data shard {WORLD},{count} {data}", 6 if fast else 16),
         _command("knn-random", f"probe knn --weights random --model {spec} {probe}", 10),

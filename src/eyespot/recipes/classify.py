@@ -35,20 +35,17 @@ def fashion_mnist() -> ClassifyRecipe:
     )
 
 
-def scenes_trunk() -> ClassifyRecipe:
-    """The trunk of ground/scenes_small on scenes, taught the shape of the largest object.
+def scenes() -> ClassifyRecipe:
+    """A small network on rendered pictures of 64 px, taught the shape of the largest thing.
 
-    Its folder is what `--network.backbone-weights` of that recipe takes.
-
-    Run:     eyespot train classify/scenes_trunk --data scenes:size=96,max_objects=4 --out DIR
-    Expect:  not measured yet
-    Cost:    not measured yet
+    Run:     eyespot train classify/scenes --data scenes:size=64,max_objects=1 --out DIR
+    Expect:  QUICKSTART_EXPECT
+    Cost:    QUICKSTART_COST
     """
     return replace(
         fashion_mnist(),
-        model="RegNetX-200MF",
-        batch_size=64,
-        pictures=Pictures(size_px=96, test_resize_px=96, area=(0.6, 1.0), pca_std=0.0),
+        model="RegNetY-200MF",
+        pictures=Pictures(size_px=64, test_resize_px=64, area=(0.6, 1.0), pca_std=0.0),
     )
 
 
@@ -65,6 +62,6 @@ def smoke() -> ClassifyRecipe:
 
 RECIPES: dict[str, Callable[[], ClassifyRecipe]] = {
     "fashion_mnist": fashion_mnist,
-    "scenes_trunk": scenes_trunk,
+    "scenes": scenes,
     "smoke": smoke,
 }

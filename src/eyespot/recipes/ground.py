@@ -181,7 +181,7 @@ def scenes_small() -> GroundRecipe:
 
 
 def quickstart() -> GroundRecipe:
-    """The smallest grounder worth showing, on one to three things of 64 px: `eyespot quickstart`.
+    """The smallest grounder worth showing, on one to three things at 80 px: `eyespot quickstart`.
 
     Run:     eyespot train ground/quickstart --data scenes --out DIR
     Expect:  QUICKSTART_EXPECT
@@ -190,17 +190,18 @@ def quickstart() -> GroundRecipe:
     recipe = scenes_small()
     world = replace(
         _WORLD,
-        image_size=64,
+        image_size=80,
         max_objects=3,
         shapes=("circle", "square", "star", "heart", "house", "tree", "car", "fish"),
         colours=("red", "yellow", "green", "blue", "purple", "white"),
     )
     return replace(
         recipe,
-        network=replace(recipe.network, num_queries=10, short_side_px=64, max_long_side_px=64),
-        epochs=13,
+        network=replace(recipe.network, num_queries=10, short_side_px=80, max_long_side_px=80),
+        epochs=14,
+        words=Words(steps=400),
         scenes=ScenesSettings(world, count=6400, val_count=500, wording="plain"),
-        evaluate_every=3,
+        evaluate_every=4,
     )
 
 

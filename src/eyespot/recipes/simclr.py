@@ -91,9 +91,9 @@ def fashion_mnist() -> SelfSupRecipe:
 def scenes() -> SelfSupRecipe:
     """SwAV's small recipe on rendered scenes, with SimCLR's loss: all else is equal.
 
-    Run:     eyespot train simclr/scenes --data scenes --out DIR
-    Expect:  not measured yet (python -m benchmarks.swav_runs)
-    Cost:    not measured yet
+    Run:     eyespot train simclr/scenes --data scenes:size=64,max_objects=1 --out DIR
+    Expect:  QUICKSTART_EXPECT
+    Cost:    QUICKSTART_COST
     """
     return replace(SCENES, method=SimCLR(hidden_dims=(256,), out_dim=64, head_norm=True))
 

@@ -1,7 +1,5 @@
 """What the small self-supervised recipes of all methods have in common, for a fair comparison."""
 
-from dataclasses import replace
-
 from eyespot.data.distort import Distortion
 from eyespot.data.multicrop import Crops
 from eyespot.tasks.methods.swav import SwAV
@@ -33,37 +31,21 @@ FASHION = SelfSupRecipe(
     std=(0.353, 0.353, 0.353),
 )
 
-SCENES_TWO = (Crops(2, 64, (0.3, 1.0), _COLOUR),)
+SCENES_TWO = (Crops(2, 48, (0.5, 1.0), _COLOUR),)
 """Two views of a scene."""
 
 SCENES = SelfSupRecipe(
     method=SwAV(),
     model="RegNetY-200MF",
-    crops=(*SCENES_TWO, Crops(2, 32, (0.1, 0.3), _COLOUR)),
-    epochs=10,
+    crops=(*SCENES_TWO, Crops(2, 24, (0.25, 0.5), _COLOUR)),
+    epochs=20,
+    steps=700,
     batch_size=64,
-    optimizer=OptimizerSettings("adamw", lr=2e-3, weight_decay=0.05),
-    schedule=Schedule("swav", warmup_epochs=0.5, warmup_start=0.1, final=0.001, per="step"),
-    probe=Probe(images=1000, resize_px=64, size_px=64),
-)
-
-QUICKSTART = replace(
-    SCENES,
-    crops=(Crops(2, 48, (0.5, 1.0), _COLOUR), Crops(2, 24, (0.25, 0.5), _COLOUR)),
-    steps=400,
-    batch_size=128,
+    optimizer=OptimizerSettings("adamw", lr=3e-3, weight_decay=0.05),
+    schedule=Schedule("swav", warmup_epochs=1, warmup_start=0.05, final=0.001, per="step"),
+    probe=Probe(images=1200, resize_px=64, size_px=64),
     evaluate_every=100,
-    probe=Probe(images=600, resize_px=64, size_px=64),
 )
-"""Pictures of 64 px with one thing, for minutes on a laptop."""
-
-SCENES_96 = replace(
-    SCENES,
-    model="RegNetX-200MF",
-    crops=(Crops(2, 96, (0.3, 1.0), _COLOUR), Crops(2, 48, (0.1, 0.3), _COLOUR)),
-    probe=Probe(images=1000, resize_px=96, size_px=96),
-)
-"""The trunk of `ground/scenes_small`, on scenes of its size."""
 
 SMOKE_TWO = (Crops(2, 32, (0.3, 1.0), _COLOUR),)
 """Two views for seconds."""

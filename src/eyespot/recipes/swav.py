@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from eyespot.data.multicrop import PRESETS
-from eyespot.recipes.small import FASHION, QUICKSTART, SCENES, SCENES_96, SMOKE
+from eyespot.recipes.small import FASHION, SCENES, SMOKE
 from eyespot.tasks.methods.swav import SwAV
 from eyespot.tasks.optimization import OptimizerSettings, Schedule
 from eyespot.tasks.selfsup import SelfSupRecipe
@@ -189,45 +189,20 @@ def fashion_mnist() -> SelfSupRecipe:
 
 
 def scenes() -> SelfSupRecipe:
-    """A small RegNet on rendered scenes: 2x64 + 2x32 px.
+    """A small network on rendered pictures of 64 px: 2x48 + 2x24 px, minutes on a laptop.
 
-    Run:     eyespot train swav/scenes --data scenes --out DIR
-    Expect:  not measured yet (python -m benchmarks.swav_runs)
-    Cost:    not measured yet
-    """
-    return replace(
-        SCENES,
-        method=SwAV(
-            hidden_dims=(256,), out_dim=64, prototypes=(64,), epsilon=0.02, freeze_steps=20
-        ),
-    )  # fmt: skip
+    One thing a picture is easiest to learn from; render them once with `eyespot data shard`.
 
-
-def quickstart() -> SelfSupRecipe:
-    """A few minutes of SwAV on a laptop: 2x48 + 2x24 px, for `eyespot quickstart`.
-
-    Run:     eyespot train swav/quickstart --data scenes:size=64,max_objects=1 --out DIR
+    Run:     eyespot train swav/scenes --data scenes:size=64,max_objects=1,materials=matte --out DIR
     Expect:  QUICKSTART_EXPECT
     Cost:    QUICKSTART_COST
     """
     return replace(
-        QUICKSTART,
+        SCENES,
         method=SwAV(
-            hidden_dims=(256,), out_dim=64, prototypes=(64,), epsilon=0.03, freeze_steps=20
+            hidden_dims=(256,), out_dim=64, prototypes=(64,), epsilon=0.02, freeze_steps=60
         ),
     )  # fmt: skip
-
-
-def scenes_trunk() -> SelfSupRecipe:
-    """The trunk of ground/scenes_small on scenes without words: 2x96 + 2x48 px.
-
-    Its folder is what `--network.backbone-weights` of that recipe takes.
-
-    Run:     eyespot train swav/scenes_trunk --data scenes:size=96,max_objects=4 --out DIR
-    Expect:  not measured yet
-    Cost:    not measured yet
-    """
-    return replace(SCENES_96, method=scenes().method)
 
 
 def smoke() -> SelfSupRecipe:
@@ -261,8 +236,6 @@ RECIPES: dict[str, Callable[[], SelfSupRecipe]] = {
         resnet50w5_400ep,
         fashion_mnist,
         scenes,
-        quickstart,
-        scenes_trunk,
         smoke,
     )
 }

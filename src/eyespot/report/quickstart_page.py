@@ -143,7 +143,7 @@ def _use(data: Data) -> list[str]:
 def _next() -> list[str]:
     lines = [
         ("eyespot data shard DIR shards", "your images, labels or not"),
-        ("eyespot train swav/quickstart --data shards --out pretrained", "or seer/..., simclr/..."),
+        ("eyespot train swav/scenes --data shards --out pretrained", "or seer/..., simclr/..."),
         ("eyespot probe linear --weights pretrained --data DIR --out linear", "needs labels"),
         ("eyespot train ground/finetune_small --data DIR --out mine", "COCO's boxes and captions"),
         ("eyespot demo --weights mine/weights.safetensors", "a web page to try it"),
