@@ -122,3 +122,9 @@ def test_what_is_missing_is_said(tmp_path):
     save_weights({"heads.0.weight": torch.zeros(2, 2)}, probe, about())
     with pytest.raises(WeightsError, match="is it a probe's or a head's file"):
         load_trunk(probe)
+
+
+def test_a_trunk_of_the_package_has_a_name():
+    trunk = load_trunk("scenes-trunk")
+    assert trunk.spec.widths == (16, 32, 80, 184)
+    assert sum(value.numel() for value in trunk.network.state_dict().values()) > 600_000

@@ -202,7 +202,8 @@ def _find(name: str, notes: list[str], progress: Progress | None) -> tuple[Path,
     names |= {entry.split("/", 1)[1] for entry in names}
     if name.lower() not in names:
         raise WeightsError(
-            f'need weights: a run\'s folder, a file, a name of `eyespot weights list`, or "random";'
+            f'need weights: a run\'s folder, a file, a name of `eyespot weights list`, "random" or '
+            f"{', '.join(PRETRAINED_TRUNKS)};"
             f" got {name!r}, which is none of these"
         )
     entry = published(name)
