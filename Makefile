@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test test-all test-peers lint quickstart bench clean
+.PHONY: test test-all test-peers lint wheel quickstart bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,9 @@ test: $(STAMP)  ## the suite, on a machine with nothing but Python 3.11+
 
 test-all: $(STAMP)  ## the suite with its slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+
+wheel:  ## build into dist/, install cleanly elsewhere, and run what was installed
+	$(PYTHON) .ci/check_wheel.py dist
 
 quickstart: $(STAMP)  ## a tour of what there is, into quickstart/
 	$(BIN)/python examples/tour.py quickstart
