@@ -33,21 +33,14 @@ $(BENCH_VENV)/.installed:
 	$(BENCH_VENV)/bin/python -m pip install -q -e '.[dev]'
 	touch $@
 
-bench: $(BENCH_VENV)/.installed  ## every benchmark against its peers, into benchmarks/RESULTS.md
-	$(BENCH) benchmarks/counting.py
-	$(BENCH) benchmarks/throughput.py
-	$(BENCH) benchmarks/plan_vs_published.py
-	$(BENCH) benchmarks/decode_augment.py
-	$(BENCH) benchmarks/multicrop.py
-	$(BENCH) benchmarks/scenes.py
-	$(BENCH) benchmarks/engine.py
-	$(BENCH) benchmarks/swav_step.py
-	$(BENCH) benchmarks/sinkhorn.py
-	$(BENCH) benchmarks/checkpoint_memory.py
-	$(BENCH) benchmarks/grounding_scenes.py
-	$(BENCH) benchmarks/grounding.py
-	$(BENCH) benchmarks/coco_ap.py
+# one script a question; those that train for hours name their commands in docs/results
+BENCHES := counting throughput defaults plan_vs_published decode_augment multicrop scenes engine \
+	sweep_overhead swav_step sinkhorn checkpoint_memory seer_scale grounding_scenes grounding coco_ap
+
+bench: $(BENCH_VENV)/.installed  ## every benchmark beside its peers, into benchmarks/RESULTS.md; QUICK=1: minutes
+	set -e; for name in $(BENCHES); do $(BENCH) benchmarks/$$name.py $(if $(QUICK),--quick); done
 	$(BENCH) benchmarks/common.py
+	$(BENCH) benchmarks/readme.py
 
 test-peers: $(BENCH_VENV)/.installed  ## outputs equal to timm's and torchvision's
 	PYTHONPATH=src:. $(BENCH_VENV)/bin/python -m pytest tests/peers

@@ -3,7 +3,8 @@
 A benchmark times its contestants in turns (A B, B A, A B, ...), so that whatever else the machine
 does slows all of them alike; ratios are taken turn by turn. Every benchmark appends its rows to
 results/NAME.json, one JSON object a line; `python benchmarks/common.py` writes RESULTS.md from the
-latest run of each file on each device.
+latest run of each file on each device. A run with --quick only counts where there is no other, and
+is called quick there.
 """
 
 import datetime
@@ -111,6 +112,21 @@ def rates(
     return rows
 
 
+def figure(case: str, who: str, value: float, unit: str, *, of: Mapping[str, float] = {}) -> Row:
+    """Return the row of something that is counted or computed once, and so has no quartiles.
+
+    Args:
+        case: What was done, for the table.
+        who: Whose figure it is.
+        value: The figure.
+        unit: Such as "MB".
+        of: Other figures by name, of which the ratio to this one is shown.
+    """
+    row: Row = {"case": case, "who": who, "unit": unit, "median": value, "low": value}
+    ratios = {f"of {name}": [value / other] * 3 for name, other in of.items()}
+    return row | {"high": value, "turns": 1, "ratios": ratios}
+
+
 def environment(device: str) -> Row:
     """Describe where and when a run was made."""
     versions = {"python": platform.python_version()}
@@ -166,11 +182,29 @@ class Record:
 
 def _cells(row: Row) -> list[str]:
     ratios = [
-        f"{middle:.2f}x {rival} ({low:.2f}-{high:.2f})"
+        f"{middle:.2f}x {rival}" + (f" ({low:.2f}-{high:.2f})" if row["turns"] > 1 else "")
         for rival, (low, middle, high) in row["ratios"].items()
     ]
     rate = f"{row['median']:.4g} {row['unit']}"
-    return [row["case"], row["who"], rate, f"{row['low']:.4g}-{row['high']:.4g}", ", ".join(ratios)]
+    spread = f"{row['low']:.4g}-{row['high']:.4g}" if row["turns"] > 1 else ""
+    return [row["case"], row["who"], rate, spread, ", ".join(ratios)]
+
+
+def is_quick(row: Row) -> bool:
+    """Say whether a row is from a run with --quick."""
+    return "--quick" in shlex.split(row["command"])
+
+
+def latest_runs(path: Path) -> list[list[Row]]:
+    """Return the rows of a file's latest run on each device, of quick ones only if all are."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    latest = {}
+    for row in sorted(rows, key=lambda row: (not is_quick(row), row["run"])):
+        latest[row["device"]] = row["run"]
+    return [
+        [row for row in rows if (row["device"], row["run"]) == (device, run)]
+        for device, run in latest.items()
+    ]
 
 
 def write_results() -> None:
@@ -178,25 +212,23 @@ def write_results() -> None:
     parts = [
         "# Results\n",
         "Made by `make bench`; the rows behind it are in results/. Rates are medians over "
-        "interleaved turns, with quartiles; a ratio above 1 means faster than the rival named.\n",
+        "interleaved turns, with quartiles; a ratio above 1 means faster than the rival named. "
+        "Quick runs have fewer and shorter turns, or fewer cases.\n",
     ]
     for path in sorted(RESULTS.glob("*.json")):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        latest = {row["device"]: row["run"] for row in sorted(rows, key=lambda row: row["run"])}
-        for device, run in latest.items():
-            chosen = [row for row in rows if (row["device"], row["run"]) == (device, run)]
-            parts.append(_section(path.stem, chosen))
+        parts += [_section(path.stem, rows) for rows in latest_runs(path)]
     (HERE / "RESULTS.md").write_text("\n".join(parts))
 
 
 def _section(name: str, rows: list[Row]) -> str:
     first = rows[0]
     versions = ", ".join(f"{package} {version}" for package, version in first["versions"].items())
+    quick = ", quick" if is_quick(first) else ""
     lines = [
-        f"## {name}: {first['device']}, {first['threads']} threads\n",
+        f"## {name}: {first['device']}, {first['threads']} threads{quick}\n",
         f"{first['run']}, load {first['load']} at the start; {versions}\n",
         f"`{first['command']}`\n",
-        "| case | who | rate | quartiles | ratios |",
+        "| case | who | median | quartiles | ratios |",
         "|---|---|---|---|---|",
         *("| " + " | ".join(_cells(row)) + " |" for row in rows),
     ]
