@@ -39,7 +39,7 @@ BENCHES := counting throughput defaults plan_vs_published decode_augment multicr
 
 bench: $(BENCH_VENV)/.installed  ## every benchmark beside its peers, into benchmarks/RESULTS.md; QUICK=1: minutes
 	set -e; for name in $(BENCHES); do $(BENCH) benchmarks/$$name.py $(if $(QUICK),--quick); done
-	$(BENCH) benchmarks/common.py
+	$(BENCH) benchmarks/tables.py
 	$(BENCH) benchmarks/readme.py
 
 test-peers: $(BENCH_VENV)/.installed  ## outputs equal to timm's and torchvision's

@@ -1,10 +1,8 @@
-"""What all benchmarks share: fair timing, the description of a machine, rows, and RESULTS.md.
+"""What all benchmarks share: fair timing, the description of a machine, and rows.
 
 A benchmark times its contestants in turns (A B, B A, A B, ...), so that whatever else the machine
 does slows all of them alike; ratios are taken turn by turn. Every benchmark appends its rows to
-results/NAME.json, one JSON object a line; `python benchmarks/common.py` writes RESULTS.md from the
-latest run of each file on each device. A run with --quick only counts where there is no other, and
-is called quick there.
+results/NAME.json, one JSON object a line; `tables.py` writes RESULTS.md from them.
 """
 
 import datetime
@@ -19,16 +17,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
+from tables import RESULTS, Row, cells
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results"
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "lightly", "numpy")
 
 Contestants = Mapping[str, Callable[[], object]]
-Row = dict[str, Any]
 
 
 def wait(device: str) -> None:
@@ -177,63 +172,4 @@ class Record:
             for row in rows:
                 file.write(json.dumps({**self.environment, **row}) + "\n")
         for row in rows:
-            print("  ".join(_cells(row)), flush=True)
-
-
-def _cells(row: Row) -> list[str]:
-    ratios = [
-        f"{middle:.2f}x {rival}" + (f" ({low:.2f}-{high:.2f})" if row["turns"] > 1 else "")
-        for rival, (low, middle, high) in row["ratios"].items()
-    ]
-    rate = f"{row['median']:.4g} {row['unit']}"
-    spread = f"{row['low']:.4g}-{row['high']:.4g}" if row["turns"] > 1 else ""
-    return [row["case"], row["who"], rate, spread, ", ".join(ratios)]
-
-
-def is_quick(row: Row) -> bool:
-    """Say whether a row is from a run with --quick."""
-    return "--quick" in shlex.split(row["command"])
-
-
-def latest_runs(path: Path) -> list[list[Row]]:
-    """Return the rows of a file's latest run on each device, of quick ones only if all are."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    latest = {}
-    for row in sorted(rows, key=lambda row: (not is_quick(row), row["run"])):
-        latest[row["device"]] = row["run"]
-    return [
-        [row for row in rows if (row["device"], row["run"]) == (device, run)]
-        for device, run in latest.items()
-    ]
-
-
-def write_results() -> None:
-    """Write RESULTS.md from the latest run of each file on each device."""
-    parts = [
-        "# Results\n",
-        "Made by `make bench`; the rows behind it are in results/. Rates are medians over "
-        "interleaved turns, with quartiles; a ratio above 1 means faster than the rival named. "
-        "Quick runs have fewer and shorter turns, or fewer cases.\n",
-    ]
-    for path in sorted(RESULTS.glob("*.json")):
-        parts += [_section(path.stem, rows) for rows in latest_runs(path)]
-    (HERE / "RESULTS.md").write_text("\n".join(parts))
-
-
-def _section(name: str, rows: list[Row]) -> str:
-    first = rows[0]
-    versions = ", ".join(f"{package} {version}" for package, version in first["versions"].items())
-    quick = ", quick" if is_quick(first) else ""
-    lines = [
-        f"## {name}: {first['device']}, {first['threads']} threads{quick}\n",
-        f"{first['run']}, load {first['load']} at the start; {versions}\n",
-        f"`{first['command']}`\n",
-        "| case | who | median | quartiles | ratios |",
-        "|---|---|---|---|---|",
-        *("| " + " | ".join(_cells(row)) + " |" for row in rows),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    write_results()
+            print("  ".join(cells(row)), flush=True)

@@ -158,7 +158,12 @@ def main() -> None:
                 case, said = f"{table}: {row.name}", {"the published": row.published}
                 record.add([figure(case, "planned", row.predicted, row.unit, of=said)])
             continue
-        whole = figure(f"{table}, {len(group)} networks", "planned over published", mean, "x")
+        whole = figure(
+            f"{table}, {len(group)} networks",
+            "planned over published, mean (least-largest)",
+            mean,
+            "x",
+        )
         ratios = [row.ratio for row in group]
         record.add([whole | {"low": min(ratios), "high": max(ratios), "turns": len(group)}])
     v100 = device("v100-32gb")

@@ -92,7 +92,7 @@ def scenes() -> SelfSupRecipe:
     """SwAV's small recipe on rendered scenes, with SimCLR's loss: all else is equal.
 
     Run:     eyespot train simclr/scenes --data scenes --out DIR
-    Expect:  not measured yet (python -m benchmarks.swav_runs)
+    Expect:  not measured yet (python benchmarks/swav_runs.py)
     Cost:    not measured yet
     """
     return replace(SCENES, method=SimCLR(hidden_dims=(256,), out_dim=64, head_norm=True))

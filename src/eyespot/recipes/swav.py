@@ -192,7 +192,7 @@ def scenes() -> SelfSupRecipe:
     """A small RegNet on rendered scenes: 2x64 + 2x32 px.
 
     Run:     eyespot train swav/scenes --data scenes --out DIR
-    Expect:  not measured yet (python -m benchmarks.swav_runs)
+    Expect:  not measured yet (python benchmarks/swav_runs.py)
     Cost:    not measured yet
     """
     return replace(
