@@ -48,7 +48,7 @@ RUNS = (  # what is typed, and words of what it prints
     ("eyespot models resnet*", "ResNet-50"),
     ("eyespot complexity RegNetY-400MF", "4,344,144"),
     ("eyespot scale RegNetY-500MF --flops 4G --strategy dWr --out spec.json", "written: spec.json"),
-    ("eyespot complexity RegNetY-200MF --measure --batch 1", "params"),
+    ("eyespot complexity spec.json", "params"),
     ("eyespot doctor", "eyespot {version}"),
     ("eyespot weights list seer", "SEER"),
     ("eyespot train", "swav/"),
