@@ -54,9 +54,9 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=list(PEERS))
     parser.add_argument("--uses", nargs="+", default=["inference", "training"])
     parser.add_argument("--batch", type=int, help="images a batch (cpu: 16, cuda: 128)")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter turns, one network")
+    parser.add_argument("--quick", action="store_true", help="fewer turns, one network, batch 4")
     args = parser.parse_args()
-    batch = args.batch or (128 if args.device == "cuda" else 16)
+    batch = args.batch or (128 if args.device == "cuda" else 4 if args.quick else 16)
     record = Record("throughput", args.device)
     for name in args.models or (["RegNetY-400MF"] if args.quick else PEERS):
         for use in args.uses:
