@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test test-all test-peers lint docs quickstart bench clean
+.PHONY: test test-all test-peers lint docs wheel quickstart bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,9 @@ test: $(STAMP)  ## the suite, on a machine with nothing but Python 3.11+
 
 test-all: $(STAMP)  ## the suite with its slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+
+wheel:  ## build into dist/, install cleanly elsewhere, and run what was installed
+	$(PYTHON) .ci/check_wheel.py dist
 
 quickstart: $(STAMP)  ## the whole chain in ten minutes, into quickstart/; FAST=1 for two
 	$(BIN)/eyespot quickstart --out quickstart $(if $(FAST),--fast)
@@ -33,21 +36,14 @@ $(BENCH_VENV)/.installed:
 	$(BENCH_VENV)/bin/python -m pip install -q -e '.[dev]'
 	touch $@
 
-bench: $(BENCH_VENV)/.installed  ## every benchmark against its peers, into benchmarks/RESULTS.md
-	$(BENCH) benchmarks/counting.py
-	$(BENCH) benchmarks/throughput.py
-	$(BENCH) benchmarks/plan_vs_published.py
-	$(BENCH) benchmarks/decode_augment.py
-	$(BENCH) benchmarks/multicrop.py
-	$(BENCH) benchmarks/scenes.py
-	$(BENCH) benchmarks/engine.py
-	$(BENCH) benchmarks/swav_step.py
-	$(BENCH) benchmarks/sinkhorn.py
-	$(BENCH) benchmarks/checkpoint_memory.py
-	$(BENCH) benchmarks/grounding_scenes.py
-	$(BENCH) benchmarks/grounding.py
-	$(BENCH) benchmarks/coco_ap.py
-	$(BENCH) benchmarks/common.py
+# one script a question; those that train for hours name their commands in docs/results
+BENCHES := counting throughput defaults plan_vs_published decode_augment multicrop scenes engine \
+	sweep_overhead swav_step sinkhorn checkpoint_memory seer_scale grounding_scenes grounding coco_ap
+
+bench: $(BENCH_VENV)/.installed  ## every benchmark beside its peers, into benchmarks/RESULTS.md; QUICK=1: minutes
+	set -e; for name in $(BENCHES); do $(BENCH) benchmarks/$$name.py $(if $(QUICK),--quick); done
+	$(BENCH) benchmarks/tables.py
+	$(BENCH) benchmarks/readme.py
 
 test-peers: $(BENCH_VENV)/.installed  ## outputs equal to timm's and torchvision's
 	PYTHONPATH=src:. $(BENCH_VENV)/bin/python -m pytest tests/peers

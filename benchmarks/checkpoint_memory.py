@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from common import Record
+from common import Record, figure
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from workloads import make_views, swav_call
@@ -89,13 +89,10 @@ def main() -> None:
             got = measure(model, views, settings, args.device, again) / 1e6
             said = memory(replace(planned, checkpointing=again)).total / 1e6
             how = "checkpointed" if again else "all kept"
-            row = {"case": case, "unit": "MB", "turns": 1, "ratios": {}}
             record.add(
                 [
-                    row | {"who": f"{how}, measured", "median": got, "low": got, "high": got},
-                    row
-                    | {"who": f"{how}, planned", "median": said, "low": said, "high": said}
-                    | {"ratios": {"of the measured": [said / got] * 3}},
+                    figure(case, f"{how}, measured", got, "MB"),
+                    figure(case, f"{how}, planned", said, "MB", of={"the measured": got}),
                 ]
             )
 

@@ -1,9 +1,8 @@
-"""What all benchmarks share: fair timing, the description of a machine, rows, and RESULTS.md.
+"""What all benchmarks share: fair timing, the description of a machine, and rows.
 
 A benchmark times its contestants in turns (A B, B A, A B, ...), so that whatever else the machine
 does slows all of them alike; ratios are taken turn by turn. Every benchmark appends its rows to
-results/NAME.json, one JSON object a line; `python benchmarks/common.py` writes RESULTS.md from the
-latest run of each file on each device.
+results/NAME.json, one JSON object a line; `tables.py` writes RESULTS.md from them.
 """
 
 import datetime
@@ -18,16 +17,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
+from tables import RESULTS, Row, cells
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results"
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "lightly", "numpy")
 
 Contestants = Mapping[str, Callable[[], object]]
-Row = dict[str, Any]
 
 
 def wait(device: str) -> None:
@@ -111,6 +107,21 @@ def rates(
     return rows
 
 
+def figure(case: str, who: str, value: float, unit: str, *, of: Mapping[str, float] = {}) -> Row:
+    """Return the row of something that is counted or computed once, and so has no quartiles.
+
+    Args:
+        case: What was done, for the table.
+        who: Whose figure it is.
+        value: The figure.
+        unit: Such as "MB".
+        of: Other figures by name, of which the ratio to this one is shown.
+    """
+    row: Row = {"case": case, "who": who, "unit": unit, "median": value, "low": value}
+    ratios = {f"of {name}": [value / other] * 3 for name, other in of.items()}
+    return row | {"high": value, "turns": 1, "ratios": ratios}
+
+
 def environment(device: str) -> Row:
     """Describe where and when a run was made."""
     versions = {"python": platform.python_version()}
@@ -161,47 +172,4 @@ class Record:
             for row in rows:
                 file.write(json.dumps({**self.environment, **row}) + "\n")
         for row in rows:
-            print("  ".join(_cells(row)), flush=True)
-
-
-def _cells(row: Row) -> list[str]:
-    ratios = [
-        f"{middle:.2f}x {rival} ({low:.2f}-{high:.2f})"
-        for rival, (low, middle, high) in row["ratios"].items()
-    ]
-    rate = f"{row['median']:.4g} {row['unit']}"
-    return [row["case"], row["who"], rate, f"{row['low']:.4g}-{row['high']:.4g}", ", ".join(ratios)]
-
-
-def write_results() -> None:
-    """Write RESULTS.md from the latest run of each file on each device."""
-    parts = [
-        "# Results\n",
-        "Made by `make bench`; the rows behind it are in results/. Rates are medians over "
-        "interleaved turns, with quartiles; a ratio above 1 means faster than the rival named.\n",
-    ]
-    for path in sorted(RESULTS.glob("*.json")):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        latest = {row["device"]: row["run"] for row in sorted(rows, key=lambda row: row["run"])}
-        for device, run in latest.items():
-            chosen = [row for row in rows if (row["device"], row["run"]) == (device, run)]
-            parts.append(_section(path.stem, chosen))
-    (HERE / "RESULTS.md").write_text("\n".join(parts))
-
-
-def _section(name: str, rows: list[Row]) -> str:
-    first = rows[0]
-    versions = ", ".join(f"{package} {version}" for package, version in first["versions"].items())
-    lines = [
-        f"## {name}: {first['device']}, {first['threads']} threads\n",
-        f"{first['run']}, load {first['load']} at the start; {versions}\n",
-        f"`{first['command']}`\n",
-        "| case | who | rate | quartiles | ratios |",
-        "|---|---|---|---|---|",
-        *("| " + " | ".join(_cells(row)) + " |" for row in rows),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    write_results()
+            print("  ".join(cells(row)), flush=True)

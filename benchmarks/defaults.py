@@ -1,6 +1,6 @@
 """Which setting is the fastest for a family on a device: where models/speed.py has its table from.
 
-`python benchmarks/defaults.py [--device cuda] [--budget-s 220]`
+`python benchmarks/defaults.py [--device cuda] [--budget-s 220] [--quick]`
 
 Prints a row as soon as it is measured, and stops starting new settings when the budget is spent.
 """
@@ -44,7 +44,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="images a batch (cpu: 16, cuda: 128)")
     parser.add_argument("--budget-s", type=float, default=220.0, help="seconds in all")
     parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="one network, batch 4, not compiled")
     args = parser.parse_args()
+    if args.quick:
+        args.models, args.batch, args.no_compile = args.models[:1], 4, True
     deadline = time.monotonic() + args.budget_s
     batch = args.batch or (128 if args.device == "cuda" else 16)
     record = Record("defaults", args.device)

@@ -3,7 +3,7 @@
 Every phrase of a caption is marked, and counts as found if its best box overlaps a box of one of
 its objects by half (any box). Beside it the same with phrases found by the chunker.
 
-Run:  python benchmarks/grounding_scenes.py [--scenes 500] [--seed 2026] [--weights scenes-small]
+Run:  python benchmarks/grounding_scenes.py [--scenes 500] [--seed 2026] [--weights W] [--quick]
 """
 
 import argparse
@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from common import Record, figure
 
 from eyespot.data.scenes import caption, make_scene, render
 from eyespot.ops.boxes import box_iou
@@ -20,12 +21,16 @@ from eyespot.recipes.ground import scenes_small
 
 
 def main() -> None:
-    """Print both shares and the time of a picture."""
+    """Record both shares and the time of a picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--weights", default="scenes-small")
+    parser.add_argument("--quick", action="store_true", help="50 scenes")
     args = parser.parse_args()
+    if args.quick:
+        args.scenes = 50
+    record = Record("grounding_scenes")
     world = replace(scenes_small().scenes.world, split="test")
     grounder = Grounder.from_pretrained(args.weights)
     marked, chunked = [], []
@@ -50,11 +55,15 @@ def main() -> None:
             for span, boxes in wanted.items():
                 box = torch.from_numpy(np.asarray(best.get(span, np.zeros((0, 4))))).float()
                 hits.append(bool(len(box)) and bool((box_iou(box, boxes) >= 0.5).any()))
-    seconds = (time.perf_counter() - began) / (2 * args.scenes)
-    print(f"{args.scenes} scenes, seed {args.seed}, {len(marked)} phrases, {args.weights}")
-    print(f"right box first, phrases marked:  {100 * np.mean(marked):.1f} %")
-    print(f"right box first, phrases chunked: {100 * np.mean(chunked):.1f} %")
-    print(f"{1e3 * seconds:.0f} ms a picture and text, {torch.get_num_threads()} threads")
+    ms = 1e3 * (time.perf_counter() - began) / (2 * args.scenes)
+    case = f"{args.scenes} scenes, seed {args.seed}, {len(marked)} phrases: right box first"
+    record.add(
+        [
+            figure(case, f"{args.weights}, phrases marked", 100 * np.mean(marked), "%"),
+            figure(case, f"{args.weights}, phrases by the chunker", 100 * np.mean(chunked), "%"),
+            figure("a picture and a text, rendering included", args.weights, ms, "ms"),
+        ]
+    )
 
 
 if __name__ == "__main__":

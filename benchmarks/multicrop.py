@@ -3,18 +3,19 @@
 Ours against the same recipe written with PIL, as torchvision's first transforms do it, and against
 torchvision's v2 transforms where they can be imported.
 
-Run: python -m benchmarks.multicrop [seconds for each]
+Run:  python benchmarks/multicrop.py [--turns 7] [--device cuda] [--quick]
 """
 
+import argparse
 import io
 import random
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 import torch
-from benchmarks.pictures import photo_like
-from benchmarks.timing import images_per_second
+from common import Contestants, Record, rates, take_turns
+from pictures import photo_like
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from eyespot.data.decode import decode_image
@@ -47,31 +48,18 @@ def crops_only(photo: bytes, index: int) -> list[np.ndarray]:
     return multi_crop(decode_image(photo), PLAIN_KINDS, seed=0, epoch=0, index=index)
 
 
-def batched_colours(num_photos: int, device: str) -> Callable[[bytes, int], object]:
-    """Colours and blur of all photos at once, after crops and flips: what the device does.
-
-    Loaded before; a call does one photo's share, by doing all of them every so often.
-    """
-    photos = [photo_like(375, 500, seed) for seed in range(num_photos)]
+def batched_colours(photos: Sequence[bytes], device: str) -> Callable[[], object]:
+    """Colours and blur of all photos at once, after crops and flips: what the device does."""
     views = [crops_only(photo, index) for index, photo in enumerate(photos)]
     steps = np.stack(
-        [draw_steps(375, 500, KINDS, seed=0, epoch=0, index=i) for i in range(num_photos)]
+        [draw_steps(375, 500, KINDS, seed=0, epoch=0, index=i) for i in range(len(photos))]
     )
     batches = []
     for first, last in ((0, 2), (2, 8)):
         stack = np.stack([view for of_photo in views for view in of_photo[first:last]])
         images = torch.from_numpy(stack).permute(0, 3, 1, 2).to(device)
         batches.append((images, torch.from_numpy(steps[:, first:last]).flatten(0, 1)))
-
-    def pipeline(photo: bytes, index: int) -> object:
-        if index % num_photos:
-            return None
-        done = [normalize(distort_batch(images, of_views)) for images, of_views in batches]
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return done
-
-    return pipeline
+    return lambda: [normalize(distort_batch(images, of_views)) for images, of_views in batches]
 
 
 def pil_hue(image: Image.Image, turn: float) -> Image.Image:
@@ -148,25 +136,41 @@ def torchvision_pipeline() -> dict[str, Callable[[bytes, int], object]]:
     return {"torchvision v2": pipeline}
 
 
+def main() -> None:
+    """Time every way, with all photos a call."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    record = Record("multicrop", args.device)
+    photos = [photo_like(375, 500, seed) for seed in range(4 if args.quick else 16)]
+
+    def of_all(pipeline: Callable[[bytes, int], object]) -> Callable[[], object]:
+        return lambda: [pipeline(photo, index) for index, photo in enumerate(photos)]
+
+    rivals = {"PIL, normalised float": pil_pipeline, **torchvision_pipeline()}
+    ours = {
+        "eyespot, normalised float": ours_float,
+        "eyespot, uint8 (normalise on the device)": ours_uint8,
+        "eyespot, crops and flips only, uint8": crops_only,
+        "eyespot, decode only": lambda photo, index: decode_image(photo),
+    }
+    calls: Contestants = {
+        **{name: of_all(pipeline) for name, pipeline in (ours | rivals).items()},
+        f"eyespot, colours and blur in a batch, {args.device}": batched_colours(
+            photos, args.device
+        ),
+    }
+    turns = 2 if args.quick else args.turns
+    seconds = take_turns(calls, turns=turns, turn_s=0.1 if args.quick else 1.0, device=args.device)
+    size = sum(map(len, photos)) // len(photos)
+    case = f"2x224 + 6x96 px views of a 500x375 JPEG of {size:,} bytes, one thread"
+    against = {name: tuple(rivals) for name in list(ours)[:2]}
+    record.add(rates(case, seconds, per_call=len(photos), unit="images/s", against=against))
+
+
 if __name__ == "__main__":
-    photos = [photo_like(375, 500, seed) for seed in range(16)]
-    print(f"{len(photos)} JPEGs of 500x375, {sum(map(len, photos)) // len(photos)} bytes each")
-    gpu = {}
-    if torch.cuda.is_available():
-        gpu = {"ours, colours and blur in a batch, on the GPU": batched_colours(16, "cuda")}
-    rates = images_per_second(
-        {
-            "PIL, normalised float": pil_pipeline,
-            **torchvision_pipeline(),
-            "ours, normalised float": ours_float,
-            "ours, uint8 (normalise on the device)": ours_uint8,
-            "ours, crops and flips only, uint8": crops_only,
-            "ours, colours and blur in a batch, on the CPU": batched_colours(len(photos), "cpu"),
-            **gpu,
-            "decode only": lambda photo, index: decode_image(photo),
-        },
-        photos,
-        float(sys.argv[1]) if len(sys.argv) > 1 else 3.0,
-    )
-    base = rates["PIL, normalised float"]
-    print(", ".join(f"{name}: {rate / base:.1f}x" for name, rate in rates.items()))
+    main()

@@ -1,18 +1,20 @@
-"""One training step of SEER's RG-256GF, 1.4 billion parameters with its head, on two CPU processes.
+"""One training step of SEER's networks, up to 1.4 billion parameters, on two CPU processes.
 
 The network is built on the meta device and sharded, so that neither process ever holds all of it;
 one SwAV step with LARC is taken on real numbers, the state is saved, loaded into a second pair of
 shards, and compared.
 
-Run: python -m benchmarks.seer_scale OUT [model] [crop px]
-Needs 24 GB of memory and 12 GB of disk for the whole network; `model` may be a smaller one.
+Run:  python benchmarks/seer_scale.py [--model rg_8gf] [--crop 64] [--folder DIR] [--quick]
+RG-256GF (`--model rg_256gf --crop 32`) needs 24 GB of memory and 12 GB of disk.
 """
 
+import argparse
 import json
 import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as torch_dist
+from common import Record, figure
 
 from eyespot import dist
 from eyespot.design.by_name import to_spec
@@ -66,7 +69,7 @@ class Peak(threading.Thread):
 
 
 def one_rank(rank: int, out: str, model: str, crop: int) -> None:
-    """Build, step, save, load; rank 0 prints."""
+    """Build, step, save, load; rank 0 writes report.json."""
     torch.set_num_threads(1)
     torch_dist.init_process_group(
         "gloo", init_method=f"file://{out}/store", rank=rank, world_size=RANKS
@@ -127,7 +130,6 @@ def one_rank(rank: int, out: str, model: str, crop: int) -> None:
     report["peak_gb"] = peak.most
     if rank == 0:
         (Path(out) / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-        print(json.dumps(report, indent=1))
     torch_dist.barrier()
     torch_dist.destroy_process_group()
 
@@ -144,9 +146,8 @@ def _checksum(tensor: torch.Tensor) -> tuple[float, float]:
     return flat.sum(dtype=torch.float64).item(), flat[len(flat) // 3].item()
 
 
-def main(out: Path, model: str = "rg_256gf", crop: int = 64) -> None:
-    """Start the processes and wait for them."""
-    out.mkdir(parents=True, exist_ok=False)
+def measure(out: Path, model: str, crop: int) -> dict[str, float]:
+    """Start the processes, wait for them, and return what the first one reports."""
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=one_rank, args=(rank, str(out), model, crop))
@@ -158,7 +159,30 @@ def main(out: Path, model: str = "rg_256gf", crop: int = 64) -> None:
         process.join()
     if any(process.exitcode for process in processes):
         sys.exit(1)
+    return dict(json.loads((out / "report.json").read_text()))
+
+
+def main() -> None:
+    """Measure one network, and record its sizes and seconds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="rg_8gf")
+    parser.add_argument("--crop", type=int, default=64, help="side of both crops, px")
+    parser.add_argument("--folder", help="the disk to write on; else the temporary folder's")
+    parser.add_argument("--quick", action="store_true", help="a small network, 32 px")
+    args = parser.parse_args()
+    model, crop = ("regnety_200mf", 32) if args.quick else (args.model, args.crop)
+    record = Record("seer_scale")
+    with tempfile.TemporaryDirectory(dir=args.folder) as out:
+        report = measure(Path(out), model, crop)
+    print(json.dumps(report, indent=1))
+    case = f"{model} with its head, 2x{crop} px, {RANKS} processes of one thread"
+    rows = [
+        ("parameters", report["parameters"] / 1e6, "M"),
+        ("most memory of both", report["peak_gb_of_all"], "GB"),
+        *((name, report[f"{name}_seconds"], "s") for name in ("build", "step", "save", "load")),
+    ]
+    record.add([figure(case, who, value, unit) for who, value, unit in rows])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:3], *map(int, sys.argv[3:4]))
+    main()

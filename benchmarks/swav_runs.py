@@ -4,7 +4,7 @@ Trains the small recipes with equal data, crops, network, optimizer and steps, s
 and measures the backbone's features on the labelled sets: 20 nearest neighbours and a linear
 classifier. A network that was never trained and the bare pixels are measured too.
 
-Run: python -m benchmarks.swav_runs FORM DATA OUT [--steps 1500] [--seeds 3] [--at-once 2]
+Run: python benchmarks/swav_runs.py FORM DATA OUT [--steps 1500] [--seeds 3] [--at-once 2]
 FORM is fashion_mnist (DATA: Debian's dataset-fashion-mnist) or scenes (DATA: scenes). Started
 again, it goes on. Writes docs/results/swav-FORM.json and .md.
 """
@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from benchmarks.common import environment
+from common import environment
 from torch import Tensor, nn
 
 from eyespot.data.normalize import normalize
@@ -167,7 +167,7 @@ def main() -> None:
 
 def write(rows: list[Row], args: argparse.Namespace) -> None:
     """Write the rows and a table of their means."""
-    command = f"python -m benchmarks.swav_runs {args.form} {args.data} OUT --steps {args.steps}"
+    command = f"python benchmarks/swav_runs.py {args.form} {args.data} OUT --steps {args.steps}"
     where = environment("cpu") | {"command": command}
     RESULTS.mkdir(parents=True, exist_ok=True)
     found = RESULTS / f"swav-{args.form}.json"

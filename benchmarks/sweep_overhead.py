@@ -1,17 +1,20 @@
 """What does a sweep add to each run?
 
-Counts the networks of 200 points and reports the milliseconds a run that are not the run's own:
-claim, folder, record on disk. Optuna does the same with its journal file, if it is installed; a
-bare append with fsync is the floor that a crash-safe journal cannot go below on this disk.
+Counts the networks of some points and takes what is not the runs' own: claim, folder, record on
+disk. Optuna does the same with its journal file, if it is installed; a bare append with fsync is
+the floor that a crash-safe journal cannot go below on this disk.
 
-Run: python -m benchmarks.sweep_overhead [folder to write in]
+Run:  python benchmarks/sweep_overhead.py [--folder DIR] [--count 200] [--turns 5] [--quick]
 """
 
+import argparse
 import os
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from common import Record, rates
 
 from eyespot.design.space import sample
 from eyespot.design.spaces import get_space
@@ -21,66 +24,75 @@ from eyespot.sweep.run import run_sweep
 from eyespot.sweep.summary import summarize
 from eyespot.sweep.worker import work
 
-COUNT = 200
 SPACE = get_space("regnetx-200mf")
 TARGET = Target("callable", "eyespot.sweep.builtin:complexity")
+OURS, TWO, OPTUNA = "eyespot, one process", "eyespot, two workers started", "optuna, journal file"
 
 
 def main() -> None:
-    """Print a line a question."""
-    base = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.gettempdir())
-    with tempfile.TemporaryDirectory(dir=base) as name:
-        folder = Path(name)
-        start = time.perf_counter()
-        drawn = sample(SPACE, 0, COUNT)
-        seconds = time.perf_counter() - start
-        print(f"sampling      {drawn.draws / seconds:10,.0f} draws a second, ", end="")
-        print(f"{seconds / COUNT * 1e3:.1f} ms a point kept (1 of {drawn.draws // COUNT})")
-        prepare(folder / "one", Sweep(SPACE, 0, COUNT, TARGET))
-        start = time.perf_counter()
-        work(folder / "one")
-        wall = time.perf_counter() - start
-        points = [read_point(folder / "one", index) for index in range(COUNT)]
-        start = time.perf_counter()
-        for point in points:
-            complexity(point)
-        own = time.perf_counter() - start
-        overhead = (wall - own) / COUNT * 1e3
-        print(f"one process   {overhead:10.2f} ms a run beside its own {own / COUNT * 1e3:.2f} ms")
-        prepare(folder / "two", Sweep(SPACE, 0, COUNT, TARGET))
-        start = time.perf_counter()
-        assert len(list(run_sweep(folder / "two", 2))) == COUNT
-        wall = time.perf_counter() - start
-        print(f"two workers   {wall / COUNT * 1e3:10.2f} ms a run, their start and end included")
-        print(f"append, fsync {append_ms(folder / 'floor'):10.2f} ms, the floor")
-        print_optuna(folder)
-        start = time.perf_counter()
-        summarize([folder / "one"], metric="acts")
-        print(f"summary       {time.perf_counter() - start:10.2f} s for {COUNT} runs")
+    """Measure turn by turn, every turn in a folder of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", help="the disk to write on; else the temporary folder's")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    count, turns = (20, 2) if args.quick else (args.count, args.turns)
+    record = Record("sweep_overhead")
+    drawing: dict[str, list[float]] = {"draw and keep": [], "summary": []}
+    added: dict[str, list[float]] = {}
+    for _ in range(turns):
+        with tempfile.TemporaryDirectory(dir=args.folder) as name:
+            folder = Path(name)
+            drawing["draw and keep"].append(_timed(lambda: sample(SPACE, 0, count)))
+            for who, seconds in turn(folder, count).items():
+                added.setdefault(who, []).append(seconds)
+            summary = _timed(lambda one=folder / "one": summarize([one], metric="acts"))
+            drawing["summary"].append(summary)
+    case = f"beside the run's own time, of {count} runs"
+    against = {OURS: (OPTUNA, "append and fsync alone")}
+    record.add(rates(case, added, per_call=count, unit="runs/s", against=against))
+    record.add(rates(f"of {count} points", drawing, per_call=count, unit="points/s", against={}))
 
 
-def append_ms(path: Path) -> float:
-    """Return how long it takes to append a line and force it to disk."""
+def turn(folder: Path, count: int) -> dict[str, float]:
+    """Return the seconds that each way adds to the runs; two workers' include the runs."""
+    prepare(folder / "one", Sweep(SPACE, 0, count, TARGET))
+    wall = _timed(lambda: work(folder / "one"))
+    points = [read_point(folder / "one", index) for index in range(count)]
+    own = _timed(lambda: [complexity(point) for point in points])
+    prepare(folder / "two", Sweep(SPACE, 0, count, TARGET))
+    two = _timed(lambda: list(run_sweep(folder / "two", 2)))
+    floor = _timed(lambda: append(folder / "floor", count))
+    found = {OURS: wall - own, TWO: two, "append and fsync alone": floor}
+    return found | optuna_seconds(folder / "optuna.log", points)
+
+
+def _timed(call: Callable[[], object]) -> float:
     start = time.perf_counter()
-    for _ in range(COUNT):
+    call()
+    return time.perf_counter() - start
+
+
+def append(path: Path, count: int) -> None:
+    """Append lines and force each to disk."""
+    for _ in range(count):
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(handle, b"x" * 250 + b"\n")
         os.fsync(handle)
         os.close(handle)
-    return (time.perf_counter() - start) / COUNT * 1e3
 
 
-def print_optuna(folder: Path) -> None:
-    """Print what Optuna adds to a trial with its journal file and random sampling."""
+def optuna_seconds(journal: Path, points: list) -> dict[str, float]:
+    """Return what Optuna adds with its journal file and random sampling."""
     try:
         import optuna
         from optuna.storages.journal import JournalFileBackend
     except ImportError:
         print("optuna is not installed")
-        return
+        return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    points = [read_point(folder / "one", index) for index in range(COUNT)]
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / "optuna.log")))
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=0))
     own = 0.0
 
@@ -93,10 +105,8 @@ def print_optuna(folder: Path) -> None:
         own += time.perf_counter() - begun
         return acts
 
-    start = time.perf_counter()
-    study.optimize(objective, n_trials=COUNT)
-    wall = time.perf_counter() - start
-    print(f"optuna        {(wall - own) / COUNT * 1e3:10.2f} ms a trial, with its journal file")
+    wall = _timed(lambda: study.optimize(objective, n_trials=len(points)))
+    return {OPTUNA: wall - own}
 
 
 if __name__ == "__main__":

@@ -51,14 +51,14 @@ def main() -> None:
     """Run all cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--models", nargs="+", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--models", nargs="+", choices=list(PEERS))
     parser.add_argument("--uses", nargs="+", default=["inference", "training"])
     parser.add_argument("--batch", type=int, help="images a batch (cpu: 16, cuda: 128)")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter turns")
+    parser.add_argument("--quick", action="store_true", help="fewer turns, one network, batch 4")
     args = parser.parse_args()
-    batch = args.batch or (128 if args.device == "cuda" else 16)
+    batch = args.batch or (128 if args.device == "cuda" else 4 if args.quick else 16)
     record = Record("throughput", args.device)
-    for name in args.models:
+    for name in args.models or (["RegNetY-400MF"] if args.quick else PEERS):
         for use in args.uses:
             for tuned in (False, True):
                 run_case(

@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     from eyespot.design.pycls_config import from_pycls_config as from_pycls_config
     from eyespot.design.zoo import list_models as list_models
     from eyespot.models.build import create_model as create_model
+    from eyespot.models.timm_names import register_with_timm as register_with_timm
+    from eyespot.predict.answerer import Answerer as Answerer
+    from eyespot.predict.embedder import Embedder as Embedder
+    from eyespot.predict.grounder import Grounder as Grounder
     from eyespot.weights.load import load_weights as load_weights
 
 _HOMES = {
+    "Answerer": "eyespot.predict.answerer",
+    "Embedder": "eyespot.predict.embedder",
+    "Grounder": "eyespot.predict.grounder",
     "complexity": "eyespot.design.by_name",
     "create_model": "eyespot.models.build",
     "from_pycls_config": "eyespot.design.pycls_config",
     "list_models": "eyespot.design.zoo",
+    "register_with_timm": "eyespot.models.timm_names",
     "scale": "eyespot.design.by_name",
     "to_spec": "eyespot.design.by_name",
     "load_weights": "eyespot.weights.load",

@@ -33,5 +33,5 @@ def test_the_file_holds_what_the_folder_holds(tmp_path):
 def test_without_pyarrow_one_sentence_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     fill(tmp_path / "a")
-    with pytest.raises(ValueError, match="pip install pyarrow; or name a folder"):
+    with pytest.raises(ValueError, match=r"pip install 'eyespot\[data\]'; or name a folder"):
         write_parquet(tmp_path / "a", tmp_path / "a.parquet")

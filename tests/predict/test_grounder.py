@@ -224,6 +224,18 @@ def test_a_file_of_weights_describes_itself(tmp_path, grounder):
     )
 
 
+def test_a_saved_folder_gives_the_same_grounder(tmp_path, grounder):
+    assert grounder.save_pretrained(tmp_path / "mine").is_file()
+    again = Grounder.from_pretrained(tmp_path / "mine")
+    wanted, got = grounder.model.state_dict(), again.model.state_dict()
+    assert wanted.keys() == got.keys()
+    for name, tensor in wanted.items():
+        assert_close(got[name], tensor, rtol=0, atol=0)
+    assert again.tokenizer.definition() == grounder.tokenizer.definition()
+    with pytest.raises(ValueError, match=r"which has no weights\.safetensors"):
+        Grounder.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"with_proposals": False}, {"num_levels": 2}, {"num_levels": 3, "with_proposals": False}],

@@ -23,7 +23,7 @@ def ground(
 
     Args:
         images_and_text: Image files, then the text: `eyespot ground a.jpg b.jpg "the red cup"`.
-        weights: A weights file, or weights of the package by name.
+        weights: A weights file, a training run's folder, or weights of the package by name.
         out: A folder for pictures with the boxes drawn on them.
         min_score: Least score of a box that is shown, 0 to 1.
         max_iou: Of a phrase's boxes that overlap more, only the most certain is shown; 1 for all.

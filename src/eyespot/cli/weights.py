@@ -176,7 +176,7 @@ def export(weights: Positional[str], out: Path) -> None:
     for file in written.files:
         print(f"wrote {file}")
     if written.difference is None:
-        print("not checked: pip install onnxruntime, and run this again", file=sys.stderr)
+        print("not checked: pip install 'eyespot[export]', and run this again", file=sys.stderr)
     else:
         print(f"checked by running it: no output differs by more than {written.difference:.1g}")
 

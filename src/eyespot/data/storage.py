@@ -104,7 +104,7 @@ def _remote(address: str) -> tuple[Any, str]:
         import fsspec  # type: ignore[import-untyped]
     except ImportError as error:
         raise ValueError(
-            f"need fsspec to read {address}: pip install fsspec and the driver of its scheme"
+            f"need fsspec to read {address}: pip install 'eyespot[data]' and its scheme's driver"
         ) from error
     files, path = fsspec.core.url_to_fs(address)
     return files, str(path)

@@ -28,7 +28,7 @@ def need_pyarrow() -> Any:
         import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError as error:
         raise ValueError(
-            "need pyarrow to write Parquet, which is not installed: pip install pyarrow; "
+            "need pyarrow to write Parquet, which is not installed: pip install 'eyespot[data]'; "
             "or name a folder as --out, which needs nothing"
         ) from error
     return pyarrow

@@ -97,7 +97,7 @@ class Answerer:
     def from_pretrained(
         cls, name_or_path: str | Path, *, device: str | torch.device = "cpu"
     ) -> "Answerer":
-        """Load a weights file, or weights of the package by name.
+        """Load a weights file, the weights of a training run's folder, or of the package by name.
 
         Raises:
             ValueError: If the name is unknown, or the file holds something else.

@@ -32,7 +32,12 @@ from eyespot.predict.grounding import GroundedPhrase, Grounding, Referent
 from eyespot.predict.images import Picture, read_picture
 from eyespot.predict.parts import split_text
 from eyespot.weights.grounders import PRETRAINED as PRETRAINED
-from eyespot.weights.grounders import LoadedGrounder, grounder_file, read_grounder
+from eyespot.weights.grounders import (
+    LoadedGrounder,
+    grounder_file,
+    read_grounder,
+    save_grounder,
+)
 
 _BATCH = 16
 
@@ -100,7 +105,9 @@ class Grounder:
     def from_pretrained(
         cls, name_or_path: str | Path = "scenes-small", *, device: str | torch.device = "cpu"
     ) -> "Grounder":
-        """Load a weights file, or weights of the package by name.
+        """Load a weights file, the weights of a folder, or weights of the package by name.
+
+        A folder is a training run's, or one that `save_pretrained` wrote.
 
         Raises:
             ValueError: If the name is unknown, or the file holds something else.
@@ -108,6 +115,17 @@ class Grounder:
         """
         with grounder_file(name_or_path) as path:
             return cls(read_grounder(path), device=device)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write weights, spec and tokenizer into a folder for `from_pretrained`; return the file.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        path = Path(folder) / "weights.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_grounder(self.model, self.spec, self.tokenizer, path)
+        return path
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a picture is no sequence of pictures

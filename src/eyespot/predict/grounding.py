@@ -101,7 +101,7 @@ class Grounding:
             supervision = importlib.import_module("supervision")
         except ImportError:
             raise ValueError(
-                "need the package supervision for its detections; pip install supervision"
+                "need the package supervision for its detections; pip install 'eyespot[interop]'"
             ) from None
         counts = [len(phrase.scores) for phrase in self.phrases]
         boxes = [np.empty((0, 4)), *(phrase.boxes_xyxy_px for phrase in self.phrases)]

@@ -11,10 +11,10 @@ import json
 import os
 import socket
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import eyespot
 from eyespot.design.files import write_whole
 from eyespot.design.plain_data import fill, read_plain
 from eyespot.design.space import Point, Space, sample_space
@@ -97,7 +97,7 @@ def begin(folder: Path, sweep: Sweep) -> Sweep | None:
 def write_sweep(folder: Path, sweep: Sweep) -> None:
     """Write sweep.json; every point it counts has to be there before."""
     data = {
-        "eyespot": version("eyespot"),
+        "eyespot": eyespot.__version__,
         "space": space_to_dict(sweep.space),
         "seed": sweep.seed,
         "count": sweep.count,

@@ -121,7 +121,9 @@ def export_onnx(
         try:
             importlib.import_module(name)
         except ImportError:
-            raise ValueError(f"need the package {name} for ONNX; pip install {name}") from None
+            raise ValueError(
+                f"need the package {name} for ONNX; pip install 'eyespot[export]'"
+            ) from None
     program = export_grounder(model, spec)
     with _quiet():
         made = torch.onnx.export(

@@ -25,6 +25,7 @@ from eyespot.models.grounder import (
 from eyespot.models.masks import SegmentingDetector
 from eyespot.models.mdetr import ModulatedDetector
 from eyespot.weights.files import read_file, save_weights
+from eyespot.weights.trunk import weights_file
 
 PRETRAINED = {"scenes-small": "scenes_small.safetensors"}
 """Weights that are part of the package, by name."""
@@ -45,10 +46,10 @@ class LoadedGrounder(NamedTuple):
 
 @contextmanager
 def grounder_file(name_or_path: str | Path) -> Iterator[Path]:
-    """Give the path of a weights file, or of weights of the package by name.
+    """Give the path of a weights file, of a folder's weights, or of the package's own by name.
 
     Raises:
-        ValueError: If it is neither a path nor a known name.
+        ValueError: If it is neither a path nor a known name, or a folder without weights.
     """
     name, path = str(name_or_path), Path(name_or_path)
     if name in PRETRAINED:
@@ -57,9 +58,9 @@ def grounder_file(name_or_path: str | Path) -> Iterator[Path]:
         ) as p:
             yield p
         return
-    if not path.is_file() and path.suffix == "" and path.name == name:
+    if not path.exists() and path.suffix == "" and path.name == name:
         raise ValueError(unknown_name("weights", name, PRETRAINED))
-    yield path
+    yield weights_file(path)
 
 
 def save_grounder(
