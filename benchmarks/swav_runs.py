@@ -5,8 +5,8 @@ and measures the backbone's features on the labelled sets: 20 nearest neighbours
 classifier. A network that was never trained and the bare pixels are measured too.
 
 Run: python benchmarks/swav_runs.py FORM DATA OUT [--steps 1500] [--seeds 3] [--at-once 2]
-FORM is fashion_mnist (DATA: Debian's dataset-fashion-mnist) or scenes (DATA: scenes). Started
-again, it goes on. Writes docs/results/swav-FORM.json and .md.
+FORM is fashion_mnist (DATA: Debian's dataset-fashion-mnist) or scenes (DATA: scenes, or shards of
+them). Started again, it goes on. Writes docs/results/swav-FORM.json and .md.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from common import environment
 from torch import Tensor, nn
 
+from eyespot.data.decode import decode_image
 from eyespot.data.normalize import normalize
 from eyespot.data.open import open_samples
 from eyespot.data.samples import Samples
@@ -43,7 +44,8 @@ Row = dict[str, Any]
 def pixels(samples: Samples, recipe: Any) -> tuple[Tensor, Tensor]:
     """Return all images as the network reads them, and their labels."""
     found = [samples[i] for i in range(len(samples))]
-    images = torch.stack([torch.tensor(image).permute(2, 0, 1) for image, _, _ in found])
+    arrays = [decode_image(x.image) if isinstance(x.image, bytes) else x.image for x in found]
+    images = torch.stack([torch.tensor(image).permute(2, 0, 1) for image in arrays])
     labels = torch.tensor([label for _, label, _ in found])
     side = recipe.probe.size_px
     if images.shape[-1] != side:
@@ -111,11 +113,12 @@ def measure(bank: Tensor, labels: Tensor, queries: Tensor, answers: Tensor) -> d
     return {"knn": knn_accuracy(*sets), "linear": linear_accuracy(*sets)}
 
 
-def one(form: str, data: str, out: Path, kind: str, steps: int, seed: int) -> Row:
+def one(form: str, data: str, out: Path, kind: str, steps: int, seed: int, model: str) -> Row:
     """Train and measure one network, or measure what was never trained."""
     torch.set_num_threads(1)
     name = f"{kind if kind in METHODS else METHODS[0]}/{form}"
     recipe = replace(get_recipe(name), steps=steps, seed=seed)
+    recipe = replace(recipe, model=model or recipe.model)
     (images, labels), (queries, answers) = both_sets(data, name)
     row: Row = {"run": kind, "seed": seed, "steps": 0, "seconds": 0.0}
     if kind == "pixels":
@@ -154,11 +157,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--model", default="", help="another network, or a spec file")
     parser.add_argument("--at-once", type=int, default=2)
     args = parser.parse_args()
     with ProcessPoolExecutor(args.at_once, get_context("spawn")) as pool:
         asked = [
-            pool.submit(one, args.form, args.data, args.out, kind, args.steps, seed)
+            pool.submit(one, args.form, args.data, args.out, kind, args.steps, seed, args.model)
             for kind, seed in jobs(args.seeds)
         ]
         rows = [future.result() for future in asked]
@@ -168,6 +172,7 @@ def main() -> None:
 def write(rows: list[Row], args: argparse.Namespace) -> None:
     """Write the rows and a table of their means."""
     command = f"python benchmarks/swav_runs.py {args.form} {args.data} OUT --steps {args.steps}"
+    command += f" --model {args.model}" if args.model else ""
     where = environment("cpu") | {"command": command}
     RESULTS.mkdir(parents=True, exist_ok=True)
     found = RESULTS / f"swav-{args.form}.json"
@@ -176,7 +181,7 @@ def write(rows: list[Row], args: argparse.Namespace) -> None:
     lines = [
         f"# SwAV and SimCLR on {args.form}, without its labels",
         "",
-        f"{recipe.model}, {args.steps} steps of {recipe.batch_size} images each, equal data, "
+        f"{args.model or recipe.model}, {args.steps} steps of {recipe.batch_size} images each, equal data, "
         f"crops, network and optimizer; {args.at_once} at a time, one thread each, on "
         f"{where['device']}, torch {where['versions']['torch']}, {where['run'][:10]}. Features of "
         "the backbone; 20 nearest neighbours among the training images, and a linear classifier "
