@@ -181,8 +181,8 @@ def write(rows: list[Row], args: argparse.Namespace) -> None:
     lines = [
         f"# SwAV and SimCLR on {args.form}, without its labels",
         "",
-        f"{args.model or recipe.model}, {args.steps} steps of {recipe.batch_size} images each, equal data, "
-        f"crops, network and optimizer; {args.at_once} at a time, one thread each, on "
+        f"{args.model or recipe.model}, {args.steps} steps of {recipe.batch_size} images each, "
+        f"equal data, crops, network and optimizer; {args.at_once} at a time, one thread each, on "
         f"{where['device']}, torch {where['versions']['torch']}, {where['run'][:10]}. Features of "
         "the backbone; 20 nearest neighbours among the training images, and a linear classifier "
         "on them, on the test images. Mean and standard deviation over seeds.",
