@@ -191,6 +191,8 @@ def _find(name: str, notes: list[str], progress: Progress | None) -> tuple[Path,
     path = Path(name)
     if path.exists():
         return weights_file(path), None
+    if name == RANDOM:
+        raise WeightsError("need trained weights here, got random ones")
     names = {entry.name.lower() for entry in catalog()}
     names |= {entry.split("/", 1)[1] for entry in names}
     if name.lower() not in names:
