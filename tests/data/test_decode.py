@@ -263,3 +263,8 @@ def test_damaged_bytes_give_a_picture_or_a_sentence(format, seed):
         return
     assert pixels.dtype == np.uint8
     assert pixels.size <= 30_000
+
+
+def test_what_is_said_of_no_image_is_the_same_in_every_process():
+    with pytest.raises(ValueError, match=r"got 2 bytes that start with b'xx' \(of no known kind\)"):
+        read_header(b"xx")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from eyespot.data.decode import decode_image
+from eyespot.data.few_labels import listing
 from eyespot.data.open import find_splits, open_samples, open_train_and_val
 from eyespot.data.write_shards import write_shards
 from tests.data.pictures import encode, noise_picture
@@ -127,6 +128,22 @@ def test_text_lists(tmp_path):
     assert (labels(bare), bare.samples[1].name) == ([None] * 3, "im ages/1.png")
     with pytest.raises(ValueError, match="need labels below 4, got 4: .*named.txt"):
         open_samples(str(named), num_classes=4)
+
+
+def test_labels_of_a_list_are_not_read_where_nobody_asks(tmp_path):
+    """Not even wrong ones: reading a billion takes hours."""
+    put(tmp_path / "a b.png")
+    put(tmp_path / "c.png")
+    (tmp_path / "list.txt").write_text("a b.png 3\nc.png -1\na b.png what\n")
+    bare = open_samples(str(tmp_path / "list.txt"), labelled=False)
+    assert bare.num_classes is None
+    names = ["a b.png", "c.png", "a b.png"]
+    assert [(bare.samples[i].name, bare.samples[i].label) for i in range(3)] == [
+        (name, None) for name in names
+    ]
+    assert list(listing(bare.samples).names) == names
+    with pytest.raises(ValueError, match="need labels of 0 or more, got -1: line 2"):
+        open_samples(str(tmp_path / "list.txt"))
 
 
 def test_text_lists_that_are_none(tmp_path):

@@ -291,6 +291,14 @@ def test_remote_shards_equal_local_ones(shards, tmp_path):
     assert len(Shards("memory://bucket/s-001.tar", index_dir=tmp_path / "indexes")) == 9
 
 
+def test_a_scheme_without_its_driver_is_said(monkeypatch):
+    registry = pytest.importorskip("fsspec.registry")
+    entry = {"class": "no_such_driver.Files", "err": "Install no_such_driver to read odd://"}
+    monkeypatch.setitem(registry.known_implementations, "odd", entry)
+    with pytest.raises(ValueError, match="need a driver to read odd://bucket/0.tar: Install no_"):
+        Shards("odd://bucket/{0..1}.tar")
+
+
 def test_a_remote_read_is_tried_again(shards, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")

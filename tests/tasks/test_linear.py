@@ -162,6 +162,16 @@ def test_what_cannot_be_probed_is_said(data, tmp_path):
         train(recipe(model, epochs=0), run(folder, out))
     with pytest.raises(RecipeError, match="three numbers for mean"):
         train(recipe(model, backbone=Backbone(model=model, mean=(0.5,))), run(folder, out))
+    for changes, sentence in (
+        ({"rates": (0.1, float("nan"))}, r"rates\[1\] of 0 or more, got nan"),
+        ({"weight_decay": -1.0}, "weight_decay of 0 or more, got -1"),
+        ({"momentum": 1.5}, "momentum of 0 or more, below 1, got 1.5"),
+        ({"area": (0.5, 0.2)}, "area that rises"),
+        ({"schedule": Schedule("steps", milestones=())}, "need milestones"),
+    ):
+        with pytest.raises(RecipeError, match=sentence):
+            train(recipe(model, **changes), run(folder, out))
+    assert not out.exists()
     for path in (tmp_path / "bars").glob("*labels*"):
         path.unlink()
     with pytest.raises(ValueError, match="need labels"):

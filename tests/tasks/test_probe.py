@@ -183,6 +183,32 @@ def test_what_cannot_be_measured_is_said(data, tmp_path):
         measure(KnnProbe(backbone, TAP), run(train, str(tmp_path / "other")))
 
 
+@pytest.mark.parametrize(
+    ("probe", "sentence"),
+    [
+        (KnnProbe(ks=(5, 0)), "ks of 1 or more, got 0"),
+        (KnnProbe(temperature=float("nan")), "temperature of 1e-12 or more, got nan"),
+        (SvmProbe(costs=(0.0, 1.0)), "costs of 1e-12 or more, got 0"),
+        (SvmProbe(costs=()), "at least one cost"),
+        (SvmProbe(shots=(2,), draws=0), "draws of 1 or more, got 0"),
+        (SvmProbe(shots=(0,)), "shots of 1 or more, got 0"),
+        (LowShotProbe(fractions=(0.1, 2.0)), "fractions of 1e-12 to 1, got 2"),
+        (LowShotProbe(penalties=(-1.0, 1.0)), "penalties of 1e-12 or more, got -1"),
+        (LowShotProbe(per_class=(0,)), "per_class of 1 or more, got 0"),
+    ],
+)
+def test_numbers_out_of_range_are_said_before_any_image_is_read(probe, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        measure(probe, run("nowhere"))
+
+
+def test_a_set_of_several_splits_may_be_tested_on(data, tmp_path):
+    """Its images for testing are taken, whether it is named twice or once."""
+    folder, model = data
+    probe = KnnProbe(Backbone(model=model), TAP, ks=(5,))
+    assert measure(probe, run(folder, folder)).metrics == measure(probe, run(folder)).metrics
+
+
 def test_unlabelled_features_are_no_bank(data, tmp_path):
     samples = open_samples(data[0], split="train", labelled=False).samples
     export_features(embedder(data[1]), samples, tmp_path, facts={})

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from eyespot import create_model
+from eyespot.data.distort import Distortion
 from eyespot.data.multicrop import Crops
 from eyespot.data.samples import Sample
 from eyespot.data.views import TestView
@@ -27,6 +28,7 @@ from eyespot.tasks.methods.simclr import SimCLR
 from eyespot.tasks.methods.swav import SwAV
 from eyespot.tasks.optimization import Schedule
 from eyespot.tasks.run import Run
+from eyespot.tasks.selfsup import Probe
 from eyespot.tasks.unlabelled import open_unlabelled
 from eyespot.weights.load import load_weights
 from eyespot.weights.trunk import load_trunk
@@ -391,6 +393,23 @@ def prepared_network(recipe, tmp_path):
         ({"epochs": 0}, "got 0, 16, 1, 0, 0, 0"),
         ({"model": "ViT-P-1GF", "passes": "padded"}, "got a ViT"),
         ({"schedule": Schedule("swav")}, 'need per "step"'),
+        (
+            {"method": replace(METHODS["after"], power_law=math.nan)},
+            "power_law of 0 or more",
+        ),
+        ({"method": replace(METHODS["after"], epsilon=math.nan)}, "got nan, 0.1 and 3"),
+        (
+            {"method": replace(METHODS["after"], hidden_dims=(32, 0))},
+            "hidden_dims of 1 or more",
+        ),
+        ({"method": replace(METHODS["after"], queue_epoch=-1)}, "queue_epoch of 0 or more, got -1"),
+        ({"method": replace(METHODS["deepcluster"], temperature=0.0)}, "above 0, got 0.0"),
+        ({"std": (0.0, 1.0, 1.0)}, "three numbers above 0 for std"),
+        ({"sync_bn_ranks": -1}, "sync_bn_ranks of 0 or more, got -1"),
+        ({"crops": (Crops(2, 28, (0.3, 1.0), Distortion(hue=0.6)),)}, "hue of 0 to 0.5, got 0.6"),
+        ({"crops": (Crops(2, 28, (0.3, 1.0), Distortion(blur_sigma=(2.0, 1.0))),)}, "got 2 and 1"),
+        ({"probe": Probe(images=0)}, "probe.images of 2 or more, got 0"),
+        ({"probe": Probe(images=50, neighbours=50)}, "than the 50 neighbours that vote, got 50"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(changes, sentence, tmp_path):

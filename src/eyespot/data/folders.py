@@ -85,6 +85,7 @@ class FileList:
         path: The text file.
         root: Folder that the paths start from; default the list's own.
         num_classes: Number of classes, if the lines have labels.
+        drop_labels: Lines have labels, which are not looked at.
         index_path: Where the index of lines is kept, if not beside the list.
 
     Raises:
@@ -98,9 +99,11 @@ class FileList:
         *,
         root: Path | None = None,
         num_classes: int | None = None,
+        drop_labels: bool = False,
         index_path: Path | None = None,
     ) -> None:
         self.path = Path(path)
+        self.drop_labels = drop_labels
         self.root = self.path.parent if root is None else Path(root)
         self.num_classes = num_classes
         self._rows = TextRows(self.path, index_path)
@@ -112,7 +115,9 @@ class FileList:
 
     def __getitem__(self, index: int) -> Sample:
         name, label = self._rows[index], None
-        if self.num_classes is not None:
+        if self.drop_labels:
+            name = name.rsplit(maxsplit=1)[0]
+        elif self.num_classes is not None:
             where = f"line {index + 1} of {self.path}"
             name, label = _split_label(name, where)
             checked_label(label, self.num_classes, where)
@@ -121,6 +126,8 @@ class FileList:
     def listing(self) -> tuple[list[str], np.ndarray]:
         """Return names and labels, -1 where lines have none."""
         rows = [self._rows[i] for i in range(len(self))]
+        if self.drop_labels:
+            rows = [row.rsplit(maxsplit=1)[0] for row in rows]
         if self.num_classes is None:
             return rows, np.full(len(rows), -1)
         found = [_split_label(row, f"line {i} of {self.path}") for i, row in enumerate(rows, 1)]

@@ -185,7 +185,7 @@ def _open_place(
             _refuse_classes_beside_images(paths[0], labelled)
             return _opened(ImageFolder(paths[0], labelled=False), "images", None)
         case "file list":
-            return _open_list(paths[0], index_dir)
+            return _open_list(paths[0], labelled, index_dir)
         case "array list":
             labels = paths[0].with_name(paths[0].name.replace("images", "labels"))
             has_labels = labels != paths[0] and labels.is_file()
@@ -224,7 +224,7 @@ def _refuse_classes_beside_images(folder: Path, labelled: bool | None) -> None:
         )
 
 
-def _open_list(path: Path, index_dir: Path | None) -> Opened:
+def _open_list(path: Path, labelled: bool | None, index_dir: Path | None) -> Opened:
     index_path = None if index_dir is None else Path(index_dir) / (path.name + ".rows")
     rows = TextRows(path, index_path)
     if len(rows) == 0:
@@ -238,6 +238,8 @@ def _open_list(path: Path, index_dir: Path | None) -> Opened:
             f"need a path, or a path and a label, a line, got {first[:80]!r} in the first line of "
             f"{path}, which is no file of {path.parent}"
         )
+    if labelled is False:  # a billion labels are not worth reading for nothing
+        return _opened(FileList(path, drop_labels=True, index_path=index_path), "file list", None)
     num_classes = FileList(path, num_classes=1, index_path=index_path).count_classes()
     files = FileList(path, num_classes=num_classes, index_path=index_path)
     return _opened(files, "file list", num_classes)

@@ -106,5 +106,8 @@ def _remote(address: str) -> tuple[Any, str]:
         raise ValueError(
             f"need fsspec to read {address}: pip install 'eyespot[data]' and its scheme's driver"
         ) from error
-    files, path = fsspec.core.url_to_fs(address)
+    try:
+        files, path = fsspec.core.url_to_fs(address)
+    except ImportError as error:  # of the scheme's driver
+        raise ValueError(f"need a driver to read {address}: {error}") from error
     return files, str(path)

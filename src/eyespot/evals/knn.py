@@ -140,8 +140,9 @@ def check_classes(labels: Int64[Tensor, " n"], num_classes: int) -> None:
     """Raise ValueError unless all labels are classes and there are at least two of them."""
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
         wrong = labels[(labels < 0) | (labels >= num_classes)][0].item()
+        of_classes = f" of 0..{num_classes - 1}" if num_classes > 0 else ""
         raise ValueError(
-            f"need a label of 0..{num_classes - 1} for every image, got {wrong}; a probe needs "
+            f"need a label{of_classes} for every image, got {wrong}; a probe needs "
             "labelled images, such as a folder for each class"
         )
     seen = torch.unique(labels).tolist()

@@ -1,10 +1,10 @@
 """Batch norm over the batch of several ranks, on any device.
 
 torch's SyncBatchNorm runs on accelerators alone; it is used there. Elsewhere (gloo on CPUs) the
-same statistics are summed here. Shapes: B batch, C channels.
+ranks' statistics are joined here, as Chan, Golub and LeVeque join those of parts (1983): the
+deviations are from a mean, so nothing cancels where a channel's mean is far larger than its spread.
+Shapes: B batch, C channels.
 """
-
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,19 +12,6 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from eyespot import dist
-
-
-class _SumOverRanks(torch.autograd.Function):
-    """All-reduce whose backward is an all-reduce."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group: ProcessGroup | None) -> Tensor:
-        ctx.group = group
-        return dist.all_reduce_sum(x, group)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return dist.all_reduce_sum(grads[0], ctx.group), None
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -57,17 +44,21 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         if not self.training or dist.world_size(self.group) == 1:
             return super().forward(x)
         places = [dim for dim in range(x.dim()) if dim != 1]
+        shape = [1, -1] + [1] * (x.dim() - 2)
         wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         count = wide.new_tensor([wide.numel() / wide.shape[1]])
-        local = torch.cat([wide.sum(places), wide.square().sum(places), count])  # [2 C + 1]
-        total: Tensor = _SumOverRanks.apply(local, self.group)  # type: ignore[no-untyped-call]
-        number = total[-1].detach()
-        mean, square = (total[:-1] / number).chunk(2)
-        var = square - mean.square()
+        own_mean = wide.mean(places)
+        own_squares = (wide - own_mean.reshape(shape)).square().sum(places)
+        own = torch.cat([own_mean, own_squares, count])  # [2 C + 1]
+        every = dist.all_gather_cat(own[None], differentiable=True, group=self.group)
+        counts = every[:, -1:].detach()  # [ranks, 1]
+        means, squares = every[:, :-1].chunk(2, dim=1)  # [ranks, C]
+        number = counts.sum()
+        mean = (counts * means).sum(0) / number
+        var = (squares + counts * (means - mean).square()).sum(0) / number
         self._track(mean.detach(), var.detach() * (number / (number - 1)))
-        shape = [1, -1] + [1] * (x.dim() - 2)
         scale = self.weight * torch.rsqrt(var + self.eps)
-        out = wide * scale.reshape(shape) + (self.bias - mean * scale).reshape(shape)
+        out = (wide - mean.reshape(shape)) * scale.reshape(shape) + self.bias.reshape(shape)
         return out.to(x.dtype)
 
     @torch.no_grad()

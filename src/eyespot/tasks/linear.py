@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from eyespot import dist
 from eyespot.data.loader import Batch, Examples, Loader
-from eyespot.data.open import Opened, open_samples, open_train_and_val
+from eyespot.data.open import Opened, find_splits, open_samples, open_train_and_val
 from eyespot.data.quarantine import Quarantine
 from eyespot.data.sampling import Order
 from eyespot.data.views import TrainView
@@ -31,6 +31,7 @@ from eyespot.evals.linear import (
 )
 from eyespot.tasks.backbone import Backbone, Frozen, freeze
 from eyespot.tasks.optimization import Schedule, base_rates, rate_factor, set_rates_
+from eyespot.tasks.ranges import Within, check_ranges, check_schedule
 from eyespot.tasks.run import Place, Prepared, Run
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
@@ -125,7 +126,7 @@ def prepare(recipe: LinearRecipe, run: Run, place: Place) -> Prepared:
         head_groups(heads, weight_decay=recipe.weight_decay, scale=recipe.batch_size / 256),
         lr=recipe.rates[0],
         momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
     )
     job = Job({"heads": heads}, {"optimizer": optimizer}, place.device)
     job.about = _about(recipe, frozen, train)
@@ -234,8 +235,8 @@ def open_labelled(run: Run) -> tuple[Opened, Opened, int]:
         ValueError: If there are no labels, fewer than two classes, or fewer images than ranks.
     """
     if run.val:
-        train = open_samples(run.data, labelled=True)
-        val = open_samples(run.val, labelled=True)
+        train = open_samples(run.data, split="train", labelled=True)
+        val = open_samples(run.val, split="val" if find_splits(run.val) else None, labelled=True)
     else:
         train, val = open_train_and_val(run.data, labelled=True)
     classes = train.num_classes or 0
@@ -260,6 +261,17 @@ def _checked(recipe: LinearRecipe) -> LinearRecipe:
             f"{recipe.epochs}, {recipe.batch_size}, {recipe.evaluate_every}, "
             f"{recipe.eval_batch_size}"
         )
+    check_ranges(
+        {
+            **{f"rates[{i}]": Within(rate, 0) for i, rate in enumerate(recipe.rates)},
+            "momentum": Within(recipe.momentum, 0, below=1),
+            "weight_decay": Within(recipe.weight_decay, 0),
+            "seed": Within(recipe.seed, 0),
+        }
+    )
+    if recipe.augment and not 0 < recipe.area[0] <= recipe.area[1] <= 1:
+        raise RecipeError(f"need an area that rises within 0..1, got {recipe.area}")
+    check_schedule(recipe.schedule, recipe.epochs)
     return recipe
 
 

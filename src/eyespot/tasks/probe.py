@@ -28,8 +28,10 @@ from eyespot.evals.lowshot import (
 from eyespot.evals.svm import COSTS, low_shot_svm, one_against_rest, svm_mean_ap
 from eyespot.tasks.backbone import Backbone, Frozen, freeze
 from eyespot.tasks.linear import open_labelled
+from eyespot.tasks.ranges import Within, check_ranges
 from eyespot.tasks.run import Place, Run, own_randomness, processes
 
+_LEAST = 1e-12  # of what must be above 0
 _KNN_MAX = 512  # queries scored at a time, so that votes stay small
 
 Progress = Callable[[str], Callable[[int, int], None]]
@@ -152,6 +154,12 @@ def measure(
 def _knn(probe: KnnProbe, run: Run, place: Place, progress: Progress | None) -> Measured:
     if not probe.ks:
         raise ValueError("need at least one number of neighbours, got none")
+    check_ranges(
+        {
+            "ks": Within(min(probe.ks), 1),
+            "temperature": Within(probe.temperature, _LEAST),
+        }
+    )
     sets = _open_sets(
         probe.backbone, probe.tap, run, place, progress, train_only=probe.leave_one_out
     )
@@ -177,6 +185,16 @@ def _knn(probe: KnnProbe, run: Run, place: Place, progress: Progress | None) -> 
 
 
 def _svm(probe: SvmProbe, run: Run, place: Place, progress: Progress | None) -> Measured:
+    if not probe.costs:
+        raise ValueError("need at least one cost, got none")
+    check_ranges(
+        {
+            "costs": Within(min(probe.costs), _LEAST),
+            "shots": Within(min(probe.shots, default=1), 1),
+            "draws": Within(probe.draws, 1),
+            "seed": Within(probe.seed, 0),
+        }
+    )
     if is_voc_folder(run.data):
         frozen = freeze(probe.backbone, (probe.tap,), place.device)
         train, train_truths, test, test_truths, damaged = _voc_sets(
@@ -214,6 +232,14 @@ def _svm(probe: SvmProbe, run: Run, place: Place, progress: Progress | None) -> 
 def _low_shot(probe: LowShotProbe, run: Run, place: Place, progress: Progress | None) -> Measured:
     if not (probe.fractions or probe.per_class) or probe.draws < 1 or not probe.penalties:
         raise ValueError("need a fraction or a number of labels per class, draws and penalties")
+    check_ranges(
+        {
+            "fractions": Within(min(probe.fractions, default=1.0), _LEAST),
+            "the largest of fractions": Within(max(probe.fractions, default=1.0), _LEAST, 1),
+            "per_class": Within(min(probe.per_class, default=1), 1),
+            "penalties": Within(min(probe.penalties), _LEAST),
+        }
+    )
     sets = _open_sets(probe.backbone, probe.tap, run, place, progress)
     labels = dist.all_gather_rows(sets.train.labels)
     check_classes(labels, sets.num_classes)

@@ -1,12 +1,14 @@
 """Numbers of recipes and runs that are out of their range, refused before anything is written."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from eyespot.errors import RecipeError
 from eyespot.tasks.optimization import OptimizerSettings, Schedule, rate_factor
 from eyespot.tasks.pictures import Pictures
+
+_FINE = 1 << 20  # steps an epoch, so that parts of epochs differ
 
 
 class Within(NamedTuple):
@@ -32,6 +34,16 @@ def check_ranges(numbers: Mapping[str, Within]) -> None:
             most = f" to {high:g}" if high < math.inf else " or more"
             less = f", below {below:g}" if below < math.inf else ""
             raise RecipeError(f"need {name} of {low:g}{most}{less}, got {value:g}")
+
+
+def check_widths(hidden_dims: Sequence[int], out_dim: int) -> None:
+    """Raise RecipeError if a layer of a projector has no width."""
+    check_ranges(
+        {
+            "method.hidden_dims": Within(min(hidden_dims, default=1), 1),
+            "method.out_dim": Within(out_dim, 2),
+        }
+    )
 
 
 def check_optimizer(settings: OptimizerSettings) -> None:
@@ -62,7 +74,7 @@ def check_schedule(schedule: Schedule, epochs: int) -> None:
             "schedule.drop": Within(schedule.drop, 0),
         }
     )
-    rate_factor(schedule, 0, steps_per_epoch=1, epochs=epochs)
+    rate_factor(schedule, 0, steps_per_epoch=_FINE, epochs=epochs)
 
 
 def check_pictures(pictures: Pictures) -> None:

@@ -54,6 +54,7 @@ from eyespot.tasks.pretrain_networks import (
     speed_of,
 )
 from eyespot.tasks.run import Place, Prepared, Run
+from eyespot.tasks.selfsup_ranges import check_numbers, check_probe
 from eyespot.tasks.unlabelled import (
     Contents,
     Pictures,
@@ -165,8 +166,9 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
     """
     data = open_unlabelled(run.data)
     sizes = sizes_of(recipe, len(data.samples), place.device)
-    _rate(recipe, sizes, 0)  # refuse now what cannot be
     labelled = open_labelled(run.data, run.val)
+    if labelled:
+        check_probe(recipe.probe, labelled)
     pictures = _pictures(recipe, run, place, data)
     build = _build(recipe, place)
     training = _training(recipe, build, sizes, place, pictures)
@@ -294,6 +296,7 @@ def sizes_of(recipe: SelfSupRecipe, num_samples: int, device: torch.device) -> S
             f"evaluate_every of 0 or more, got {recipe.epochs}, {recipe.batch_size}, "
             f"{recipe.accumulate}, {recipe.steps}, {recipe.window}, {recipe.evaluate_every}"
         )
+    check_numbers(recipe)
     if recipe.batch_size % (recipe.accumulate * dist.world_size()):
         raise RecipeError(
             f"need a batch_size that {dist.world_size()} ranks and {recipe.accumulate} parts "

@@ -34,7 +34,7 @@ def open_unlabelled(source: str) -> Opened:
 def open_labelled(source: str, val: str) -> Opened | None:
     """Open labelled images to look at features with: `val`, or the source's own, or nothing."""
     if val:
-        return open_samples(val, labelled=True)
+        return open_samples(val, split="val" if find_splits(val) else None, labelled=True)
     if not {"val", "test"} & set(find_splits(source)):
         return None
     found = open_samples(source, split="val")

@@ -198,6 +198,8 @@ def _find(name: str, notes: list[str], progress: Progress | None) -> tuple[Path,
     if name in PRETRAINED_TRUNKS:
         folder = resources.files("eyespot.predict") / "weights"
         return Path(str(folder / PRETRAINED_TRUNKS[name])), None
+    if name == RANDOM:
+        raise WeightsError("need trained weights here, got random ones")
     names = {entry.name.lower() for entry in catalog()}
     names |= {entry.split("/", 1)[1] for entry in names}
     if name.lower() not in names:

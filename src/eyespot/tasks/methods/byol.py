@@ -20,6 +20,7 @@ from eyespot.optim.ema import update_target_
 from eyespot.optim.schedules import byol_momentum
 from eyespot.tasks.health import embedding_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
+from eyespot.tasks.ranges import check_widths
 from eyespot.train.job import Job
 from eyespot.train.sharding import reshard_
 from eyespot.train.update import backward_all, step_
@@ -64,6 +65,7 @@ class BYOLHead(nn.Module):
 
 def check(settings: BYOL, sizes: Sizes) -> None:
     """Raise RecipeError if these numbers cannot train."""
+    check_widths((settings.hidden_dim,), settings.out_dim)
     if sizes.num_views != 2:
         raise RecipeError(f"need 2 views of an image for BYOL, got {sizes.num_views}")
     if not 0 <= settings.momentum <= 1:

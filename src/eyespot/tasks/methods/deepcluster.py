@@ -21,6 +21,7 @@ from eyespot.models.heads import SwAVHead
 from eyespot.models.redraw import fill_
 from eyespot.tasks.health import embedding_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
+from eyespot.tasks.ranges import Within, check_ranges, check_widths
 from eyespot.train.job import Job
 from eyespot.train.sharding import reshard_
 from eyespot.train.update import backward_all, step_
@@ -73,6 +74,10 @@ class Memory(nn.Module):
 
 def check(settings: DeepCluster, sizes: Sizes) -> None:
     """Raise RecipeError if these numbers cannot train."""
+    check_widths(settings.hidden_dims, settings.out_dim)
+    check_ranges({"method.iters": Within(settings.iters, 1)})
+    if not settings.temperature > 0:
+        raise RecipeError(f"need a temperature above 0, got {settings.temperature}")
     if sizes.num_views < 2 or not 1 <= settings.kept_views <= sizes.num_views:
         raise RecipeError(
             "need at least 2 views of an image, and kept_views of 1 to all of them, got "

@@ -20,6 +20,7 @@ from eyespot.models.queues import MoCoQueue
 from eyespot.optim.ema import update_target_
 from eyespot.tasks.health import embedding_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, single_views
+from eyespot.tasks.ranges import check_widths
 from eyespot.train.job import Job
 from eyespot.train.sharding import reshard_
 from eyespot.train.update import backward_all, step_
@@ -50,6 +51,7 @@ class MoCo:
 
 def check(settings: MoCo, sizes: Sizes) -> None:
     """Raise RecipeError if these numbers cannot train."""
+    check_widths(settings.hidden_dims, settings.out_dim)
     if sizes.num_views != 2:
         raise RecipeError(f"need 2 views of an image for MoCo, got {sizes.num_views}")
     if settings.queue < sizes.batch_size or settings.queue % sizes.batch_size:
@@ -57,7 +59,7 @@ def check(settings: MoCo, sizes: Sizes) -> None:
             f"need a queue of whole batches of {sizes.batch_size}, got {settings.queue}; "
             f"{max(1, round(settings.queue / sizes.batch_size)) * sizes.batch_size} is the nearest"
         )
-    if not 0 <= settings.momentum <= 1 or settings.temperature <= 0:
+    if not 0 <= settings.momentum <= 1 or not settings.temperature > 0:
         raise RecipeError(
             "need a momentum of 0 to 1 and a temperature above 0, got "
             f"{settings.momentum} and {settings.temperature}"

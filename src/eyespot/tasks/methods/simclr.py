@@ -16,6 +16,7 @@ from eyespot.losses.contrastive import nt_xent_loss
 from eyespot.models.heads import mlp
 from eyespot.tasks.health import embedding_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
+from eyespot.tasks.ranges import check_widths
 from eyespot.train.job import Job
 from eyespot.train.update import backward_all, step_
 
@@ -40,13 +41,14 @@ class SimCLR:
 
 def check(settings: SimCLR, sizes: Sizes) -> None:
     """Raise RecipeError if these numbers cannot train."""
+    check_widths(settings.hidden_dims, settings.out_dim)
     if sizes.num_views < 2 or sizes.batch_size // sizes.accumulate < 2:
         raise RecipeError(
             "need at least 2 views of at least 2 images at a time, got "
             f"{sizes.num_views} views of {sizes.batch_size // sizes.accumulate}; add crops or "
             "take a larger batch"
         )
-    if settings.temperature <= 0:
+    if not settings.temperature > 0:
         raise RecipeError(f"need a temperature above 0, got {settings.temperature}")
 
 

@@ -20,6 +20,7 @@ from eyespot.models.queues import SwAVQueue, queue_length
 from eyespot.ops.sinkhorn import hard_codes, sinkhorn
 from eyespot.tasks.health import code_health, embedding_health, queue_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
+from eyespot.tasks.ranges import Within, check_ranges, check_widths
 from eyespot.train.job import Job
 from eyespot.train.update import backward_all, step_
 
@@ -79,11 +80,20 @@ def check(settings: SwAV, sizes: Sizes) -> None:
             "need at least 2 views of an image, and coded_views of 1 to all of them, got "
             f"{sizes.num_views} views and coded_views {settings.coded_views}; add crops"
         )
-    if settings.epsilon <= 0 or settings.iters < 1 or settings.temperature <= 0:
+    if not (settings.epsilon > 0 and settings.iters >= 1 and settings.temperature > 0):
         raise RecipeError(
             "need epsilon and temperature above 0 and iters of 1 or more, got "
             f"{settings.epsilon}, {settings.temperature} and {settings.iters}"
         )
+    check_widths(settings.hidden_dims, settings.out_dim)
+    check_ranges(
+        {
+            "method.power_law": Within(settings.power_law, 0),
+            "method.hard_steps": Within(settings.hard_steps, 0),
+            "method.freeze_steps": Within(settings.freeze_steps, 0),
+            "method.queue_epoch": Within(settings.queue_epoch, 0),
+        }
+    )
     part = sizes.batch_size // sizes.accumulate
     if settings.queue and (settings.queue < part or settings.queue % part):
         raise RecipeError(
