@@ -29,6 +29,8 @@ from eyespot.weights.files import read_file, save_weights
 PRETRAINED = {"scenes-small": "scenes_small.safetensors"}
 """Weights that are part of the package, by name."""
 
+_WEIGHTS = "weights.safetensors"  # in the folder of a run
+
 _HEADS = ("contrastive_align_projection_", "isfinal_embed", "answer_", "qa_embed")
 """Parts that fine-tuning may do without."""
 
@@ -45,10 +47,10 @@ class LoadedGrounder(NamedTuple):
 
 @contextmanager
 def grounder_file(name_or_path: str | Path) -> Iterator[Path]:
-    """Give the path of a weights file, or of weights of the package by name.
+    """Give the path of a weights file, of the one in a folder, or of weights of the package.
 
     Raises:
-        ValueError: If it is neither a path nor a known name.
+        ValueError: If it is neither a path nor a known name, or a folder without weights.
     """
     name, path = str(name_or_path), Path(name_or_path)
     if name in PRETRAINED:
@@ -57,6 +59,10 @@ def grounder_file(name_or_path: str | Path) -> Iterator[Path]:
         ) as p:
             yield p
         return
+    if path.is_dir():
+        if not (path / _WEIGHTS).is_file():
+            raise ValueError(f"need a weights file or a folder with {_WEIGHTS}, got {path}")
+        path = path / _WEIGHTS
     if not path.is_file() and path.suffix == "" and path.name == name:
         raise ValueError(unknown_name("weights", name, PRETRAINED))
     yield path
