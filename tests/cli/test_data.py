@@ -13,6 +13,7 @@ import pytest
 from eyespot.cli import main
 from eyespot.data.annotations import read_annotations
 from eyespot.data.open import find_splits, open_samples
+from eyespot.data.tokens import scenes_tokenizer
 from tests.data.converters.files import coco_instances, found, put
 from tests.data.pictures import encode, noise_picture
 from tests.data.test_open import class_folders
@@ -81,6 +82,12 @@ def test_check_annotations(tmp_path, capsys):
     put(path, {"images": [row], "annotations": boxes[:1]})
     run("check", path)
     assert "nothing is wrong" in capsys.readouterr().out
+    vocabulary = tmp_path / "tokenizer.json"
+    vocabulary.write_text(scenes_tokenizer().definition())
+    run("check", path, "--vocabulary", vocabulary, "--max-tokens", 3)  # "a cat" is four
+    assert "caption too long: 1" in capsys.readouterr().out
+    path.write_bytes(b"\x89PNG")
+    assert "need JSON in UTF-8, got" in fails(capsys, "check", path)
     put(path, {"images": [row]})
     assert "got no annotations" in fails(capsys, "check", path)
     put(path, {"images": [], "annotations": []})

@@ -51,6 +51,18 @@ def test_json_and_pictures(folder, capsys):
     assert (folder / "out" / "two.grounded.png").is_file()
 
 
+def test_coco_results_of_all_images(folder):
+    images = folder / "one.png", folder / "two.png"
+    path = folder / "found.json"
+    run(folder, *images, "a red cup and two stars", "--coco", path, "--min-score", "0")
+    rows = json.loads(path.read_text())
+    assert {row["image_id"] for row in rows} == {0, 1}
+    assert {(row["category_id"], row["phrase"]) for row in rows} == {
+        (1, "a red cup"),
+        (2, "two stars"),
+    }
+
+
 def test_lines(folder, capsys):
     run(folder, folder / "one.png", "a red cup", "--min-score", "1")
     assert capsys.readouterr().out.splitlines()[1] == "  a red cup: not found"

@@ -3,6 +3,7 @@ import copy
 import pytest
 
 from eyespot.data.annotation_checks import check_annotations
+from eyespot.data.tokens import scenes_tokenizer
 
 CAPTION = "a red ball, left of two blue cubes"
 GOOD = {
@@ -45,6 +46,13 @@ def test_a_good_file_has_no_problem():
         (lambda _, a: a.update(bbox=[9, float("nan"), 5, 5]), "bad box", "finite"),
         (lambda _, a: a.update(image_id=3), "no such image", "is of image 3"),
         (lambda _, a: a.update(id=5), "duplicate id", "an earlier annotation"),
+        (lambda _, a: a.update(tokens=7), "bad span", "has the spans 7, not a list"),
+        (lambda _, a: a.update(id=[1]), "bad value", "(id [1]) has an id that is not a whole"),
+        (lambda i, _: i.update(height="100"), "bad value", "has the height '100', not a whole"),
+        (lambda i, _: i.update(width=0), "bad value", "the width 0, not at least one pixel"),
+        (lambda i, _: i.update(file_name=None), "bad value", "the file_name None, not a text"),
+        (lambda i, _: i.update(caption=CAPTION + " so" * 245), "caption too long",
+         "images[0] has a caption of at least 256 tokens, where the network reads 255"),
         (lambda _, a: a.pop("bbox"), "missing key", "has no 'bbox', only id, image_id, tokens"),
         (lambda i, _: i.pop("caption"), "missing key", "images[0] has no 'caption'"),
     ],
@@ -75,3 +83,43 @@ def test_counts_are_by_kind_most_frequent_first():
         row.update(tokens_positive=[[0, 99], [0, 98]], bbox=[0, 0, 0, 0])
     report = check_annotations(dataset)
     assert list(report.counts.items()) == [("span outside the caption", 4), ("bad box", 2)]
+
+
+def test_any_value_anywhere_gives_sentences():
+    """Every place of a file, filled with every kind of JSON value."""
+    values = [
+        None,
+        "x",
+        -1,
+        1.5,
+        float("nan"),
+        [],
+        {},
+        [[1]],
+        True,
+        10**30,
+        {"a": 1},
+        [[0, 5], None],
+    ]
+    for where in ("images", "annotations"):
+        for key in [None, *GOOD[where][0]]:
+            for value in values:
+                dataset = copy.deepcopy(GOOD)
+                if key is None:
+                    dataset[where][0] = value
+                else:
+                    dataset[where][0][key] = value
+                report = check_annotations(dataset)
+                assert all(len(problem.sentence) < 400 for problem in report.problems)
+                if key is None:
+                    assert report.problems
+    with pytest.raises(ValueError, match="need a list of images, got 5"):
+        check_annotations({"images": 5, "annotations": []})
+
+
+def test_a_tokenizer_says_exactly_which_captions_are_too_long():
+    image = {**GOOD["images"][0], "caption": "a red cup left of a house"}
+    dataset = {"images": [image], "annotations": []}
+    for limit, kinds in ((9, {}), (8, {"caption too long": 1})):  # two mark begin and end
+        found = check_annotations(dataset, tokenizer=scenes_tokenizer(max_tokens=limit))
+        assert found.counts == kinds

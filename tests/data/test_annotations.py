@@ -133,3 +133,22 @@ def test_packed_strings_refuse_an_index_out_of_range():
     assert [packed[0], packed[-1]] == ["", "ü"]
     with pytest.raises(IndexError, match="got 2"):
         packed[2]
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "message"),
+    [
+        ("images", {"caption": 5}, "no file name and caption"),
+        ("images", {"height": None}, "int"),
+        ("annotations", {"bbox": "abc"}, "could not convert"),
+        ("annotations", {"tokens_positive": 7}, "iterable"),
+    ],
+)
+def test_a_broken_record_is_shown(place, change, message):
+    image = {"id": 1, "file_name": "a.png", "height": 9, "width": 9, "caption": "a cat"}
+    region = {"id": 1, "image_id": 1, "bbox": [0, 0, 5, 5], "tokens_positive": [[2, 5]]}
+    data = {"images": [image], "annotations": [region]}
+    assert next(iter(parse_annotations(data))).regions[0].spans == ((2, 5),)
+    data[place][0] = data[place][0] | change
+    with pytest.raises(ValueError, match=f"{message}.*eyespot data check FILE"):
+        list(parse_annotations(data))

@@ -23,3 +23,7 @@ def test_boxes_are_joined_through_others():
 @pytest.mark.parametrize(("name", "expected"), VECTORS["lvis_clean_name"])
 def test_names_match_reference(name, expected):
     assert lvis_clean_name(name) == expected
+
+
+def test_everything_between_the_outer_parentheses_goes():
+    assert lvis_clean_name("soft_(toy)_and_(other)_bear") == "soft bear"

@@ -13,11 +13,7 @@ def predicted(task):
 
 
 def boxes_overlap(task):
-    size = task["height"], task["width"]
-    return phrasecut.mask_overlap(
-        phrasecut.box_mask(task["pred_boxes_xywh"], *size),
-        phrasecut.box_mask(task["gt_boxes_xywh"], *size),
-    )
+    return phrasecut.box_overlap(task["pred_boxes_xywh"], task["gt_boxes_xywh"])
 
 
 @pytest.mark.parametrize("task", TASKS, ids=range(len(TASKS)))
@@ -56,3 +52,11 @@ def test_nothing_there_and_nothing_found_scores_zero():
 def test_no_task_is_refused():
     with pytest.raises(ValueError, match="at least one task"):
         phrasecut.phrasecut_scores([])
+
+
+def test_boxes_beyond_the_image_are_part_of_the_union():
+    """By hand: pixels 1..3 of 1..3 in both directions, and 1..3 of 1..8."""
+    both, either = phrasecut.box_overlap([[1, 1, 9.5, 4]], [[1, 1.9, 4, 3.2]])
+    assert (both, either) == (3 * 3, 3 * 8)
+    assert phrasecut.box_overlap([], [[1, 1, 4, 4]]) == (0, 9)
+    assert phrasecut.box_overlap([], []) == (0, 0)

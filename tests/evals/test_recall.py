@@ -91,11 +91,11 @@ def test_a_sentence_that_was_not_predicted_is_named():
         recall.phrase_recall(incomplete, truths(merged=False))
 
 
-def test_boxes_of_a_file_count_from_zero(tmp_path):
+def test_boxes_are_as_the_file_has_them(tmp_path):
     path = tmp_path / "1.xml"
     path.write_text(XML)
     boxes = recall.read_entity_boxes(path)
     assert {k: v.tolist() for k, v in boxes.items()} == {
-        "7": [[10, 20, 30, 40], [0, 0, 4, 5]],
-        "8": [[0, 0, 4, 5]],
+        "7": [[11, 21, 31, 41], [1, 1, 5, 6]],
+        "8": [[1, 1, 5, 6]],
     }

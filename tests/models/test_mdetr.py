@@ -136,7 +136,8 @@ def test_a_batch_with_different_captions_equals_one_by_one():
 
 
 def test_boxes_keep_full_precision_under_autocast():
-    model = tiny(TINY["state_dict"], torch.float32, alignment_dim=6, with_is_final=True)
+    hidden = CONFIG["contrastive_hdim"]
+    model = tiny(TINY["state_dict"], torch.float32, alignment_dim=hidden, with_is_final=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         _, found = run(model, torch.float32)
     assert found.logits.dtype == torch.bfloat16

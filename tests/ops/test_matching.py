@@ -22,7 +22,9 @@ def stacked(case, dtype):
         "logits": torch.tensor(case["pred_logits"], dtype=dtype),
         "boxes_cxcywh": torch.tensor(case["pred_boxes_cxcywh"], dtype=dtype),
         "target_boxes_cxcywh": torch.cat(boxes),
-        "positive_map": torch.tensor(case["positive_map"], dtype=dtype),
+        "positive_map": torch.tensor(case["positive_map"], dtype=dtype).reshape(
+            -1, len(case["pred_logits"][0][0])
+        ),
     }
     return tensors, [len(b) for b in boxes], weights
 

@@ -37,6 +37,15 @@ there are [a pair of crosses] and [a little dull red heart]
 Is there [a cup] behind [the bottle]?
 [The biggest key] that is not below [the small house]
 [two circles], [three squares] and [a star]
+[A chef] slices [a tomato] with [a large knife].
+[Construction workers] repair [the broken road].
+[Three dogs] with [a black one] jumping over [a log]
+[giraffe] closest to [the camera]
+[the closest giraffe] to the right of [the man's glasses]
+[woman] in [white dress] on the far right
+[left zebra]
+[bottom right donut] with [sprinkles]
+[the half eaten sandwich]
 [a plate of food] ...
 """.replace("[a plate of food] ...", "[a slice of cake] with [a fork]")
 

@@ -9,6 +9,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from eyespot.data.grounding import normalize_padded
+from eyespot.evals.coco_ap import coco_detections
 from eyespot.models.masks import detector_of
 from eyespot.ops.boxes import box_iou
 from eyespot.predict.grounder import Grounder, _apart
@@ -215,8 +216,10 @@ def test_weights_of_something_else(tmp_path):
 
 def test_a_file_of_weights_describes_itself(tmp_path, grounder):
     loaded = small_grounder()
-    save_grounder(loaded.model, loaded.spec, loaded.tokenizer, tmp_path / "a.safetensors")
-    again = Grounder.from_pretrained(tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="which has no weights.safetensors"):
+        Grounder.from_pretrained(tmp_path)
+    save_grounder(loaded.model, loaded.spec, loaded.tokenizer, tmp_path / "weights.safetensors")
+    again = Grounder.from_pretrained(tmp_path)
     (picture,) = pictures((64, 80))
     same(
         again(picture, TEXTS[1], min_score=0.0, max_iou=1.0),
@@ -260,6 +263,30 @@ def test_plain_data_and_supervision(grounder):
     assert detections.data["class_name"][7] == "a house"
 
 
+def test_coco_results_are_read_by_coco(grounder):
+    (picture,) = pictures((70, 90))
+    found = grounder(picture, TEXTS[1], min_score=0.0, max_iou=1.0)
+    rows = found.to_coco(7)
+    assert [row["phrase"] for row in rows[::6]] == ["The big star", "a house", "two green fish"]
+    assert [row["category_id"] for row in rows[::6]] == [1, 2, 3]
+    left, top, right, bottom = found.phrases[1].boxes_xyxy_px[0]
+    read = coco_detections(rows)
+    np.testing.assert_allclose(
+        read.boxes_xywh_px[6], [left, top, right - left, bottom - top], atol=0.02
+    )
+    assert read.scores[6] == found.phrases[1].scores[0]
+    assert set(read.image_ids.tolist()) == {7}
+    named = found.to_coco(7, {"the big star": 40})
+    assert [row["category_id"] for row in named] == [40] * 6
+
+
+def test_a_device_that_is_not_there_is_explained():
+    for name, message in (("gpu", "got gpu: "), ("cuda:77", "got cuda:77: ")):
+        with pytest.raises(ValueError, match=message):
+            Grounder(small_grounder(), device=name)
+    assert Grounder(small_grounder(), device="auto").device.type in ("cpu", "cuda")
+
+
 def test_masks_have_the_pictures_size_and_their_boxes():
     grounder = Grounder(small_grounder(with_masks=True, dim=128, num_heads=8))
     images = pictures((64, 64), (70, 90))
@@ -271,6 +298,7 @@ def test_masks_have_the_pictures_size_and_their_boxes():
             assert phrase.masks.shape == (6, *image.shape[:2])
             assert (phrase.masks != other.masks).mean() < 1e-3
     plain = together[0].to_dict()["phrases"][0]["masks"]
+    assert [row["segmentation"] for row in together[0].to_coco()[:6]] == plain
     assert len(plain) == 6
     assert plain[0]["size"] == [64, 64]
 

@@ -67,3 +67,8 @@ def test_one_or_several():
 def test_other_things_are_refused(image, says):
     with pytest.raises(ValueError, match=says):
         read_picture(image)
+
+
+def test_an_address_is_no_file():
+    with pytest.raises(ValueError, match="got https://example.com/a.jpg; download it first"):
+        read_picture("https://example.com/a.jpg")

@@ -219,6 +219,8 @@ def test_masks_of_a_phrase_are_scored_and_written_as_phrasecut_does(tmp_path):
     metrics = metrics_of(found)
     assert metrics["mean_iou"] == metrics["cum_iou"] == pytest.approx(24 / 36)
     assert (metrics["Pr@0.6"], metrics["Pr@0.7"]) == (1, 0)
+    assert metrics["box_mean_iou"] == pytest.approx((4 * 2) / (5 * 3 + 1 * 5))
+    assert metrics["box_Pr@0.5"] == 0
     written(found, tmp_path)
     stored = np.load(tmp_path / "phrasecut.npy", allow_pickle=True).item()[9]["9__1"]
     mask = np.unpackbits(stored["pred_mask"])[:400].reshape(20, 20)

@@ -15,6 +15,7 @@ from eyespot.design.quantities import short
 if TYPE_CHECKING:
     from eyespot.data.check import ImageReport
     from eyespot.data.open import Opened
+    from eyespot.data.tokens import Tokenizer
 
 _EXAMPLES = 10  # bad records shown, of each kind
 
@@ -24,6 +25,8 @@ def check(
     sample: int | None = None,
     decode: bool = False,
     images: Path | None = None,
+    vocabulary: Path | None = None,
+    max_tokens: int = 255,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Say what a data set holds, and explain every image or record that is bad.
@@ -33,10 +36,18 @@ def check(
         sample: Look at this many images of each split; all if not given.
         decode: Decode the images too, which finds those that are cut short.
         images: Folder of the images of an annotation file, to see whether all are there.
+        vocabulary: The network's tokenizer.json, or a folder with its vocabulary, to see exactly
+            which captions of an annotation file are too long.
+        max_tokens: Of the longest caption, with a vocabulary; 255 in the published networks.
         as_json: One JSON object a set instead of lines.
     """
     if source.endswith(".json"):
-        _check_annotations(Path(source), images, as_json)
+        tokenizer = None
+        if vocabulary is not None:
+            from eyespot.data.tokens import read_tokenizer
+
+            tokenizer = read_tokenizer(vocabulary, max_tokens=max_tokens)
+        _check_annotations(Path(source), images, tokenizer, as_json)
         return
     from eyespot.data.check import check_images
     from eyespot.data.open import find_splits, open_samples
@@ -136,7 +147,9 @@ def _as_dict(opened: "Opened", report: "ImageReport") -> dict[str, Any]:
     }
 
 
-def _check_annotations(path: Path, images: Path | None, as_json: bool) -> None:
+def _check_annotations(
+    path: Path, images: Path | None, tokenizer: "Tokenizer | None", as_json: bool
+) -> None:
     from eyespot.data.annotation_checks import check_annotations
     from eyespot.data.converters.pairs import read_json
 
@@ -147,9 +160,9 @@ def _check_annotations(path: Path, images: Path | None, as_json: bool) -> None:
             f"need an annotation file with images and annotations, got no {min(missing)}: {path}; "
             "`eyespot data convert` makes one of other datasets' files"
         )
-    if not dataset["images"]:
+    if not dataset["images"] and isinstance(dataset["images"], list):
         raise ValueError(f"need at least one image with a caption, got none: {path}")
-    report = check_annotations(dataset, images)
+    report = check_annotations(dataset, images, tokenizer)
     if as_json:
         problems = [problem._asdict() for problem in report.problems]
         counts = {"num_pairs": report.num_images, "num_boxes": report.num_boxes}

@@ -17,6 +17,7 @@ def ground(
     max_iou: float = 0.5,
     masks: bool = False,
     device: str = "cpu",
+    coco: Path | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Find every phrase of a text in images: boxes, scores, and exact characters.
@@ -29,7 +30,9 @@ def ground(
         max_iou: Of a phrase's boxes that overlap more, only the most certain is shown; 1 for all.
         masks: Also draw each box's mask and write it (with --json, or beside the picture in --out)
             as COCO's run lengths; needs weights that draw masks.
-        device: Where to run, as torch names it.
+        device: Where to run, as torch names it; auto: the GPU if there is one.
+        coco: A file for all boxes in COCO's results format; images are numbered from 0, a phrase's
+            category is its place in the text.
         as_json: One JSON object an image instead of lines.
     """
     if len(images_and_text) < 2:
@@ -56,7 +59,8 @@ def ground(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for name in images:
+    rows: list[dict[str, object]] = []
+    for number, name in enumerate(images):
         try:
             (encoded,) = grounder.encode([name])
             found = grounder(encoded, text, min_score=min_score, max_iou=max_iou)
@@ -66,6 +70,7 @@ def ground(
             failed += 1
             print(f"{name}: {error}", file=sys.stderr)
             continue
+        rows += found.to_coco(number)
         if as_json:
             print(json.dumps({"image": name, **found.to_dict(masks=masks)}), flush=True)
         else:
@@ -92,6 +97,9 @@ def ground(
                 path = out / f"{Path(name).stem}.masks.json"
                 path.write_text(json.dumps(found.to_dict()) + "\n", encoding="utf-8")
                 print(f"wrote {path}", file=sys.stderr)
+    if coco is not None:
+        coco.write_text(json.dumps(rows) + "\n", encoding="utf-8")
+        print(f"wrote {coco}", file=sys.stderr)
     if failed:
         raise ValueError(f"need images that can be read, got {failed} of {len(images)} that cannot")
 

@@ -9,20 +9,22 @@ worker processes share without copying, and become objects one at a time.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from eyespot.design.plain_data import short
 from eyespot.ops.boxes import box_area, clip_xyxy_px, xywh_to_xyxy
 
 Span = tuple[int, int]
 
+_Parsed = TypeVar("_Parsed")
 _IMAGE_KEYS = ("id", "file_name", "height", "width", "caption")
 _REGION_KEYS = ("id", "image_id", "bbox", "area", "iscrowd", "tokens_positive", "tokens", "isfinal")
 
@@ -179,26 +181,20 @@ def parse_annotations(dataset: Mapping[str, Any]) -> Iterator[CaptionedImage]:
     """Yield the captions of a parsed annotation file, each with its boxes.
 
     Raises:
-        ValueError: If a box belongs to no image of the file.
+        ValueError: If a record is broken, or a box belongs to no image of the file.
     """
-    by_image: dict[int, list[Region]] = {image["id"]: [] for image in dataset["images"]}
+    images = [_parse_record(image, _parse_image) for image in dataset["images"]]
+    by_image: dict[int, list[Region]] = {image.image_id: [] for image in images}
     for row in dataset["annotations"]:
-        if row["image_id"] not in by_image:
+        owner, region = _parse_record(row, _parse_region)
+        if owner not in by_image:
             raise ValueError(
                 f"need every annotation's image in the file, got annotation {row.get('id')} of "
-                f"image {row['image_id']}, which it does not have"
+                f"image {owner}, which it does not have"
             )
-        by_image[row["image_id"]].append(_parse_region(row))
-    for image in dataset["images"]:
-        yield CaptionedImage(
-            image["id"],
-            image["file_name"],
-            image["height"],
-            image["width"],
-            image["caption"],
-            tuple(by_image[image["id"]]),
-            {k: v for k, v in image.items() if k not in _IMAGE_KEYS},
-        )
+        by_image[owner].append(region)
+    for image in images:
+        yield replace(image, regions=tuple(by_image[image.image_id]))
 
 
 def write_annotations(images: Iterable[CaptionedImage], path: Path) -> None:
@@ -239,12 +235,33 @@ def training_boxes(image: CaptionedImage) -> TrainingBoxes:
     return TrainingBoxes(boxes[keep], areas, kept)
 
 
-def _parse_region(row: Mapping[str, Any]) -> Region:
+def _parse_record(record: Any, parse: Callable[[Mapping[str, Any]], _Parsed]) -> _Parsed:
+    try:
+        return parse(record)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(
+            f"need the records of an annotation file, got {what} in {short(record)}; `eyespot data "
+            "check FILE` explains every bad record"
+        ) from None
+
+
+def _parse_image(row: Mapping[str, Any]) -> CaptionedImage:
+    more = {k: v for k, v in row.items() if k not in _IMAGE_KEYS}
+    height, width = int(row["height"]), int(row["width"])
+    texts = row["file_name"], row["caption"]
+    if not all(isinstance(text, str) for text in texts) or min(height, width) < 1:
+        raise ValueError("no file name and caption, or no height and width of a pixel or more,")
+    return CaptionedImage(int(row["id"]), texts[0], height, width, texts[1], (), more)
+
+
+def _parse_region(row: Mapping[str, Any]) -> tuple[int, Region]:
+    """The id of a box's image, and the box."""
     spans = row.get("tokens_positive", row.get("tokens", ()))
-    left, top, width, height = row["bbox"]
+    left, top, width, height = (float(side) for side in row["bbox"])
     final = row.get("isfinal")
-    return Region(
-        (float(left), float(top), float(width), float(height)),
+    return int(row["image_id"]), Region(
+        (left, top, width, height),
         tuple((int(begin), int(end)) for begin, end in spans),
         float(row.get("area", width * height)),
         bool(row.get("iscrowd", 0)),

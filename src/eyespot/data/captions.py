@@ -20,7 +20,7 @@ MAX_CHARACTERS = 250
 """Longest joined caption, so that its tokens fit the 256 columns of the token map."""
 
 _SWAPPED = {"left": "right", "right": "left"}
-_LEFT_OR_RIGHT = re.compile(r"\b(?:left|right)\b")
+_LEFT_OR_RIGHT = re.compile(r"\b(?:left|right)(?=(?:most|ward|wards|hand)?\b)")
 
 
 class CaptionedBoxes(NamedTuple):
@@ -43,7 +43,7 @@ def consolidate_spans(spans: Iterable[Sequence[int]], caption: str) -> list[Span
     """Merge overlapping spans, trim them to letters and digits, complete hyphenated words.
 
     Applied twice, as published: completing a word may make spans overlap. Spans without a
-    letter or digit vanish.
+    letter or digit vanish, and "self" of "self- portrait" ends behind the space.
     """
     tidy = [(s[0], s[1]) for s in spans]
     for _ in range(2):
@@ -85,7 +85,11 @@ def combine_captions(
 
 
 def swap_left_right(caption: str, spans: Sequence[Sequence[Span]]) -> tuple[str, list[list[Span]]]:
-    """Swap the words left and right, for a mirrored image, and move the spans along."""
+    """Swap the words left and right, for a mirrored image, and move the spans along.
+
+    Also in leftmost, leftward and lefthand. The published code swaps the letters anywhere, which
+    makes "bleft" of "bright".
+    """
     matches = list(_LEFT_OR_RIGHT.finditer(caption))
     swapped = _LEFT_OR_RIGHT.sub(lambda match: _SWAPPED[match[0]], caption)
 
@@ -111,22 +115,20 @@ def _merge_overlaps(spans: Iterable[Span]) -> list[Span]:
 
 
 def _to_words(span: Span, caption: str) -> Span:
-    """Trim to letters and digits; if a hyphen follows or precedes, take its other side in."""
+    """Trim to letters and digits; where a hyphen touches, go on to the space beyond it.
+
+    As published: the space after a hyphenated word is taken in too, to be trimmed the next time,
+    and a hyphen that nothing follows counts like any other. An empty span has begin >= end.
+    """
     begin, end = span[0], min(span[1], len(caption))
-    while begin < end and not caption[begin].isalnum():
+    while begin < len(caption) and not caption[begin].isalnum():
         begin += 1
-    while begin < end and not caption[end - 1].isalnum():
+    while end > 0 and not caption[end - 1].isalnum():
         end -= 1
-    if begin >= end:
-        return begin, begin
-    if caption[begin - 1 : begin] == "-" and caption[begin - 2 : begin - 1].isalnum():
-        begin -= 1
-        while begin > 0 and caption[begin - 1].isalnum():
-            begin -= 1
-    if caption[end : end + 1] == "-" and caption[end + 1 : end + 2].isalnum():
-        end += 1
-        while end < len(caption) and caption[end].isalnum():
-            end += 1
+    if caption[end : end + 1] == "-":
+        end = caption.find(" ", end) + 1 or len(caption)
+    if begin > 0 and caption[begin - 1 : begin] == "-":
+        begin = caption.rfind(" ", 0, begin) + 1
     return begin, end
 
 

@@ -50,14 +50,15 @@ def parse_sentence(line: str) -> tuple[str, list[Phrase]]:
 def read_entity_boxes(path: Path) -> dict[str, Float[np.ndarray, "_ 4"]]:
     """Return the boxes of each entity of an image, of a Flickr30k Entities XML file.
 
-    The file counts pixels from 1; the boxes (left, top, right, bottom) count from 0, as the
-    published evaluators do. Entities without a box are left out.
+    Boxes are left, top, right, bottom as the file says, as in MDETR's annotation files and its
+    evaluator; the evaluator of Flickr30k Entities itself subtracts 1. Entities without a box are
+    left out.
     """
     boxes: dict[str, list[list[int]]] = {}
     for item in ET.parse(path).getroot().findall("object"):  # noqa: S314
         box = item.find("bndbox")
         if box is not None:
-            corners = [int(box.findtext(k, "")) - 1 for k in ("xmin", "ymin", "xmax", "ymax")]
+            corners = [int(box.findtext(k, "")) for k in ("xmin", "ymin", "xmax", "ymax")]
             for name in item.findall("name"):
                 boxes.setdefault(name.text or "", []).append(corners)
     return {entity: np.array(rows, dtype=np.float64) for entity, rows in boxes.items()}

@@ -198,8 +198,13 @@ def open_grounding(
 
 def _read(path: Path) -> GroundingAnnotations:
     """A file of annotations, or of CLEVR's questions."""
-    with path.open(encoding="utf-8") as file:
-        dataset = json.load(file)
+    try:
+        dataset = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"need an annotation file of JSON, got {path}: {error}") from None
+    missing = {"images", "annotations"} - set(dataset if isinstance(dataset, dict) else ())
+    if missing and not (isinstance(dataset, dict) and "questions" in dataset):
+        raise ValueError(f"need an annotation file, got no {min(missing)} in it: {path}")
     if "questions" in dataset:
         return GroundingAnnotations(clevr_questions(dataset))
     return GroundingAnnotations(parse_annotations(dataset))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from eyespot.ops.boxes import box_iou, xywh_to_xyxy
 
-_IN_PARENTHESES = re.compile(r"\(.*?\)")
+_IN_PARENTHESES = re.compile(r"\(.*\)")
 
 
 def flickr_equivalent_boxes(
@@ -41,7 +41,8 @@ def flickr_equivalent_boxes(
 def lvis_clean_name(name: str) -> str:
     """Return an LVIS category name as the published captions have it: `bow_(weapon)` -> `bow `.
 
-    Parentheses go, underscores become spaces, double spaces single ones. Different categories
-    can end up with one name, and a trailing space may remain, as in the released files.
+    From the first parenthesis to the last all goes, underscores become spaces, double spaces
+    single ones. Different categories can end up with one name, and a trailing space may remain,
+    as in the released files.
     """
     return _IN_PARENTHESES.sub("", name).replace("_", " ").replace("  ", " ")

@@ -4,7 +4,7 @@ Paper: PhraseCut (arXiv 2008.01187), section 4. A task is a phrase about an imag
 is one mask, the union of all instances the phrase means.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,19 +34,26 @@ def polygon_overlap(
     return mask_overlap(found, fill_polygons(polygons, *found.shape))
 
 
-def box_mask(
-    boxes_xywh_px: Iterable[Sequence[int | float]], height_px: int, width_px: int
-) -> Bool[np.ndarray, "h w"]:
-    """Union of boxes, for the box variant of the scores.
+def box_overlap(
+    found_xywh_px: Sequence[Sequence[int | float]], wanted_xywh_px: Sequence[Sequence[int | float]]
+) -> Overlap:
+    """Compare two unions of boxes, for the box variant of the scores.
 
     As the published evaluator does, a box covers the whole pixels from its truncated left to
-    its truncated right minus one, the latter excluded; likewise from top to bottom.
+    its truncated right minus one, the latter excluded; likewise from top to bottom. The canvas
+    ends where the last box does, not the image; pixels before 0 count from its other end.
     """
-    mask = np.zeros((height_px, width_px), dtype=bool)
-    for left, top, width, height in boxes_xywh_px:
-        right, bottom = max(int(left + width - 1), 0), max(int(top + height - 1), 0)
-        mask[max(int(top), 0) : bottom, max(int(left), 0) : right] = True
-    return mask
+    boxes = [_whole_pixels(box) for box in (*found_xywh_px, *wanted_xywh_px)]
+    width, height = (max((box[side] for box in boxes), default=0) + 1 for side in (2, 3))
+    covered = np.zeros((2, max(height, 0), max(width, 0)), dtype=bool)
+    for place, (left, top, right, bottom) in enumerate(boxes):
+        covered[int(place >= len(found_xywh_px)), top:bottom, left:right] = True
+    return mask_overlap(covered[0], covered[1])
+
+
+def _whole_pixels(box_xywh_px: Sequence[int | float]) -> tuple[int, int, int, int]:
+    left, top, width, height = box_xywh_px
+    return int(left), int(top), int(left + width - 1), int(top + height - 1)
 
 
 def phrasecut_scores(

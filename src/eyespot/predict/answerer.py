@@ -20,9 +20,16 @@ from eyespot.evals.answers import ChosenAnswer, choose_answers
 from eyespot.models.masks import detector_of
 from eyespot.ops.spans import Span
 from eyespot.predict.chunker import noun_phrases
-from eyespot.predict.grounder import EncodedPicture, Grounder, is_list, listed, pair_up
+from eyespot.predict.grounder import (
+    EncodedPicture,
+    Grounder,
+    is_list,
+    listed,
+    pair_up,
+)
 from eyespot.predict.grounding import Grounding
 from eyespot.predict.images import Picture
+from eyespot.predict.texts import listed_texts
 from eyespot.weights.grounders import LoadedGrounder, grounder_file, read_grounder
 
 _HOW_MANY = re.compile(r"\bhow\s+(many|much)\s+", re.IGNORECASE)
@@ -152,7 +159,7 @@ class Answerer:
                 of pictures and questions do not go together.
         """
         pictures = listed(images)
-        asked = [questions] if isinstance(questions, str) else list(questions)
+        asked = listed_texts(questions)
         pairs = pair_up(len(pictures), len(asked))
         for question in asked:
             self.check(question)

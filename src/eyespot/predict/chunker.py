@@ -11,6 +11,7 @@ from typing import NamedTuple
 from eyespot.ops.spans import Span
 from eyespot.predict.words import (
     ADJECTIVES,
+    ARTICLES,
     CLOSED,
     DETERMINERS,
     DIRECTIONS,
@@ -49,7 +50,7 @@ def noun_phrases(text: str) -> list[Span]:
         stop = _phrase_end(words, at)
         if stop > at:
             phrases.append((words[at].begin, _last_character(words[stop - 1])))
-            at = stop
+            at = stop + _acts(words, stop)
         else:
             at = max(at + 1, _skip_place(words, at))
     return phrases
@@ -92,10 +93,38 @@ def _continues(words: list[_Word], at: int, first: int, *, determined: bool) -> 
         return _is_adjective_of_place(words, at, first, determined=determined)
     if text in CLOSED or text in PRONOUNS or text in PREPOSITIONS or text in DETERMINERS:
         return False
+    if at > first and _stands_after_a_noun(words, at):
+        return False
     if _is_verb(words, at):
         begins = at == first
-        return (begins and determined) or (not begins and before in ADJECTIVES)
+        stands_for_a_noun = before == "one" and at - 1 > first  # "a black one jumping"
+        return (begins and determined) or (
+            not begins and before in ADJECTIVES and not stands_for_a_noun
+        )
     return True
+
+
+def _stands_after_a_noun(words: list[_Word], at: int) -> bool:
+    """Whether a word that looks like an adjective or noun is none: "the giraffe closest to us"."""
+    text, before = words[at].text, words[at - 1].text
+    if text in ADJECTIVES:
+        comparing = text.endswith("est") and _text(words, at + 1) in ("to", "from")
+        return comparing and before not in ADJECTIVES
+    return _acts(words, at)
+
+
+def _acts(words: list[_Word], at: int) -> bool:
+    """Whether a word after a noun is a verb: "a chef slices a tomato", "men repair the road"."""
+    text, before = _text(words, at), _text(words, at - 1)
+    if _text(words, at + 1) not in ARTICLES or not words[at].is_word:
+        return False
+    if text in CLOSED | PREPOSITIONS | DETERMINERS | PRONOUNS | ADJECTIVES or before in ADJECTIVES:
+        return False
+    return ("'" not in before and "’" not in before) and (_ends_in_s(text) or _ends_in_s(before))
+
+
+def _ends_in_s(word: str) -> bool:
+    return word.endswith("s") and not word.endswith(("ss", "us", "is"))
 
 
 def _is_verb(words: list[_Word], at: int) -> bool:
@@ -128,8 +157,8 @@ def _is_adjective_of_place(words: list[_Word], at: int, first: int, *, determine
     after = _text(words, at + 1)
     if after in ("", "of", "side", "and", "or", "corner", "edge") or after in CLOSED:
         return False
-    opens = at == first and determined
-    follows = at > first and _text(words, at - 1) in ADJECTIVES
+    opens = at == first and (determined or at == 0)  # "left zebra"
+    follows = at > first and _text(words, at - 1) in ADJECTIVES | DIRECTIONS
     after_is_content = words[at + 1].is_word and after not in PREPOSITIONS | DETERMINERS | PRONOUNS
     return (opens or follows) and after_is_content
 
@@ -146,6 +175,8 @@ def _skip_place(words: list[_Word], at: int) -> int:
     """Return the word after "the left of", "the top right corner of", "front of"; else `at`."""
     stop = at
     while _text(words, stop) in DETERMINERS:
+        stop += 1
+    if _text(words, stop) == "far" and _text(words, stop + 1) in DIRECTIONS:
         stop += 1
     places = stop
     while _text(words, stop) in DIRECTIONS:

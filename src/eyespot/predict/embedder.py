@@ -18,6 +18,7 @@ from eyespot.data.normalize import normalize
 from eyespot.design.by_name import Model
 from eyespot.models.speed import prepare_inference, speed_defaults
 from eyespot.models.taps import TappedNetwork, parse_tap
+from eyespot.predict.devices import chosen_device
 from eyespot.predict.images import Picture, as_list, read_picture
 from eyespot.weights.trunk import Trunk, load_trunk
 
@@ -58,8 +59,7 @@ class Embedder:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"need a batch_size of 1 or more, got {batch_size}")
-        cuda = device == "auto" and torch.cuda.is_available()
-        self.device = torch.device("cuda" if cuda else "cpu" if device == "auto" else device)
+        self.device = chosen_device(device)
         self.view = trunk.view(size_px, resize_px)
         self.mean, self.std = trunk.colours()
         self.batch_size = batch_size

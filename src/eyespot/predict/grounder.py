@@ -28,9 +28,11 @@ from eyespot.ops.boxes import box_iou, clip_xyxy_px
 from eyespot.ops.detections import detect, resize_masks
 from eyespot.ops.spans import Span, positive_rows
 from eyespot.predict.chunker import noun_phrases
+from eyespot.predict.devices import chosen_device
 from eyespot.predict.grounding import GroundedPhrase, Grounding, Referent
 from eyespot.predict.images import Picture, read_picture
 from eyespot.predict.parts import split_text
+from eyespot.predict.texts import is_span, listed_texts
 from eyespot.weights.grounders import PRETRAINED as PRETRAINED
 from eyespot.weights.grounders import (
     LoadedGrounder,
@@ -97,8 +99,8 @@ class Grounder:
     ) -> None:
         self.spec = loaded.spec
         self.tokenizer = loaded.tokenizer
-        self.model = loaded.model.to(device).eval()
-        self.device = torch.device(device)
+        self.device = chosen_device(device)
+        self.model = loaded.model.to(self.device).eval()
         self.max_pixels = max_pixels
 
     @classmethod
@@ -178,7 +180,7 @@ class Grounder:
                 numbers of pictures and texts do not go together.
         """
         pictures = listed(images)
-        sentences = [texts] if isinstance(texts, str) else list(texts)
+        sentences = listed_texts(texts)
         pairs = pair_up(len(pictures), len(sentences))
         if phrases is not None and len(sentences) > 1:
             raise ValueError(f"need one text for phrases of your own, got {len(sentences)} texts")
@@ -414,9 +416,7 @@ def check_phrases(text: str, phrases: Sequence[Span]) -> list[Span]:
     Raises:
         ValueError: If there is none, or one is empty or outside the text.
     """
-    wrong = [
-        p for p in phrases if not 0 <= p[0] < p[1] <= len(text) or not text[p[0] : p[1]].strip()
-    ]
+    wrong = [span for span in phrases if not is_span(span, text)]
     if wrong or not phrases:
         raise ValueError(
             f"need phrases [begin, end) within the {len(text)} characters of the text, got "

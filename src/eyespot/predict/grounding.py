@@ -4,6 +4,7 @@ Shapes: N boxes of a phrase.
 """
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,30 @@ class Grounding:
             ],
             "referent": self._referent(masks),
         }
+
+    def to_coco(
+        self, image_id: int = 0, category_ids: Mapping[str, int] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return COCO's results: a row for each box, with its phrase and the phrase's characters.
+
+        Args:
+            image_id: Written to every row.
+            category_ids: Number of each phrase, in lower case; phrases without one are left out.
+                None: each phrase's place in the text, from 1.
+        """
+        rows = []
+        for place, phrase in enumerate(self.phrases, start=1):
+            number = place if category_ids is None else category_ids.get(phrase.text.lower())
+            if number is None:
+                continue
+            runs = _run_lengths(phrase.masks).get("masks", [None] * len(phrase.scores))
+            boxes = np.round(phrase.boxes_xyxy_px, 2)
+            boxes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2)
+            for box, score, mask in zip(boxes.tolist(), phrase.scores.tolist(), runs, strict=True):
+                row = {"image_id": image_id, "category_id": number, "bbox": box, "score": score}
+                row |= {"phrase": phrase.text, "span": list(phrase.span)}
+                rows.append(row if mask is None else row | {"segmentation": mask})
+        return rows
 
     def _referent(self, masks: bool) -> dict[str, Any] | None:
         if self.referent is None:

@@ -30,6 +30,8 @@ def read_picture(picture: Picture, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.
     Raises:
         ValueError: If it is no picture, damaged or too large.
     """
+    if isinstance(picture, str) and picture.startswith(("http://", "https://")):
+        raise ValueError(f"need a file of this machine, got {picture}; download it first")
     if isinstance(picture, str | Path):
         try:
             return decode_image(read_image_file(Path(picture)), max_pixels=max_pixels)

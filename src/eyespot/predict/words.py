@@ -13,6 +13,7 @@ DETERMINERS = _set(
     "a an the this that these those my your his her its our their some any all both each every "
     "another no one's whose either neither several many few"
 )
+ARTICLES = _set("a an the his her its their")
 PRONOUNS = _set(
     "i you he she it we they me him us them myself himself herself itself themselves who whom "
     "which what there here someone somebody everyone everybody nobody anyone anybody"
@@ -47,7 +48,7 @@ ADJECTIVES = _set(
     "leftmost rightmost topmost bottommost highest lowest largest biggest smallest tiniest "
     "farthest nearest closest first second third last other same different single several one "
     "two three four five six seven eight nine ten asian male female bearded bald shirtless "
-    "electric"
+    "electric far half"
 )
 NOUNS_IN_ING = _set(
     "building ceiling ring string king wing thing something anything nothing everything painting "

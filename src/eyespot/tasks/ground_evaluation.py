@@ -19,7 +19,7 @@ from eyespot.evals.recall import PhraseTruth, phrase_recall
 from eyespot.evals.referring import Criterion, Found, Referred, only_single, referring_precision
 from eyespot.models.grounder import GrounderSpec
 from eyespot.tasks.ground_average_precision import average_precisions
-from eyespot.tasks.ground_masks import mask_overlaps
+from eyespot.tasks.ground_masks import box_overlaps, mask_overlaps
 from eyespot.tasks.ground_predictions import Predicted, of_all_ranks, predict_boxes, true_boxes
 from eyespot.tasks.ground_results import write_results
 
@@ -60,6 +60,7 @@ def metrics_of(found: Mapping[int, Predicted]) -> dict[str, float]:
     - AP and AP50 of everything that is named, as one class; with categories, category_AP over
       those that each caption names; for LVIS its fixed AP.
     - With masks: mask_AP, and mean_iou, cum_iou, Pr@t of the union of what is found (PhraseCut).
+    - For PhraseCut: box_mean_iou and box_Pr@t of the union of the boxes that are found.
     - miss, best when lowest: 1 - R@1, or 1 - AP50 where no phrase is evaluated.
     """
     metrics = _phrases(found)
@@ -68,6 +69,10 @@ def metrics_of(found: Mapping[int, Predicted]) -> dict[str, float]:
     overlaps = mask_overlaps(found)
     if overlaps:
         metrics |= phrasecut_scores(list(overlaps.values()))
+    of_boxes = box_overlaps(found)
+    if of_boxes:
+        scores = phrasecut_scores(list(of_boxes.values()))
+        metrics |= {f"box_{name}": value for name, value in scores.items() if name != "cum_iou"}
     metrics["miss"] = 1 - metrics.get("R@1", metrics["AP50"])
     return metrics
 

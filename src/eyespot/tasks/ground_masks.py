@@ -1,17 +1,21 @@
 """Masks of a data set against those predicted: one mask a text, the union of all it means.
 
+PhraseCut's boxes are compared in the same way: all boxes of a text together.
+
 Paper: PhraseCut (arXiv 2008.01187), section 4; MDETR (arXiv 2104.12763), section 4.2.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 
 from eyespot.data.annotations import CaptionedImage, Region
 from eyespot.data.grounding import read_masks
-from eyespot.evals.phrasecut import Overlap, mask_overlap
+from eyespot.evals.phrasecut import Overlap, box_overlap, mask_overlap
 from eyespot.ops import rle
+from eyespot.ops.boxes import xyxy_to_xywh
 from eyespot.ops.polygons import fill_polygons
 from eyespot.tasks.ground_predictions import Predicted
 
@@ -25,6 +29,18 @@ def mask_overlaps(found: Mapping[int, Predicted]) -> dict[int, Overlap]:
         image: mask_overlap(mask_of_text(one), true_mask(one.record))
         for image, one in found.items()
         if one.masks is not None and has_masks(one.record)
+    }
+
+
+def box_overlaps(found: Mapping[int, Predicted]) -> dict[int, Overlap]:
+    """Return, for each of PhraseCut's texts, how all predicted boxes overlap all true ones."""
+    return {
+        image: box_overlap(
+            xyxy_to_xywh(torch.from_numpy(one.boxes_xyxy_px[kept_queries(one)])).tolist(),
+            [region.box_xywh_px for region in one.record.regions],
+        )
+        for image, one in found.items()
+        if _is_phrasecut(one.record)
     }
 
 
@@ -60,7 +76,7 @@ def true_mask(record: CaptionedImage) -> Bool[np.ndarray, "h w"]:
     finals = [region for region in record.regions if region.is_final]
     regions = finals or list(record.regions)
     size = record.height_px, record.width_px
-    if str(record.more.get("dataset_name")).startswith("phrasecut") and _all_polygons(regions):
+    if _is_phrasecut(record) and _all_polygons(regions):
         polygons = [
             list(zip(flat[::2], flat[1::2], strict=True))
             for region in regions
@@ -68,6 +84,10 @@ def true_mask(record: CaptionedImage) -> Bool[np.ndarray, "h w"]:
         ]
         return fill_polygons(polygons, *size)
     return np.asarray(read_masks(regions, *size).numpy().any(axis=0))
+
+
+def _is_phrasecut(record: CaptionedImage) -> bool:
+    return str(record.more.get("dataset_name")).startswith("phrasecut")
 
 
 def _all_polygons(regions: list[Region]) -> bool:

@@ -31,8 +31,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-MAN, BALL, OTHER = (10, 20, 100, 200), (200, 50, 100, 100), (320, 60, 100, 100)
-SOMEONE = (10, 20, 101, 201)
+MAN, BALL, OTHER = (11, 21, 100, 200), (201, 51, 100, 100), (321, 61, 100, 100)
 
 
 def test_boxes_apart(folder):
@@ -57,7 +56,7 @@ def test_boxes_apart(folder):
 
 def test_boxes_merged(folder):
     (first, *_) = from_flickr30k(folder, "val", merged=True)
-    assert found([first])[0][1] == [(MAN, ["A man"]), ((200, 50, 220, 110), ["two balls"])]
+    assert found([first])[0][1] == [(MAN, ["A man"]), ((201, 51, 220, 110), ["two balls"])]
 
 
 def test_what_is_missing_is_named(folder):

@@ -91,7 +91,10 @@ def read_json(path: Path) -> Any:
     """
     if not path.is_file():
         raise ValueError(f"need the file {path}, got none there")
-    return _parse(path.read_text(encoding="utf-8"), path)
+    try:
+        return _parse(path.read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"need JSON in UTF-8, got {path}: {error}") from None
 
 
 def combine_pairs(pairs: Iterable[CaptionedImage]) -> Iterator[CaptionedImage]:
@@ -206,7 +209,7 @@ def _checked(pairs: Iterable[CaptionedImage]) -> list[CaptionedImage]:
 def _parse(text: str, path: Path) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"need JSON, got {path} with an error: {error}") from error
 
 
