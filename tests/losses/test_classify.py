@@ -92,6 +92,8 @@ def test_cutmix_box_has_its_full_side_inside_and_is_clipped_at_the_border():
     assert cutmix_box(10, 21, 0.36, (0, 20)) == (0, 4, 12, 20 + 1)
     assert cutmix_box(10, 10, 1.0, (5, 5)) == (5, 5, 5, 5)
     assert cutmix_box(9, 9, 0.51, (4, 4)) == (1, 7, 1, 7)  # int(0.7 * 9) = 6
+    # half a side on either hand of the middle: int(0.7 * 10) = 7 and int(0.7 * 8) = 5 lose one
+    assert cutmix_box(10, 8, 0.51, (5, 3)) == (2, 8, 1, 5)
 
 
 def test_cutmix_centers_are_uniform_over_the_image():

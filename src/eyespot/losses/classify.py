@@ -148,18 +148,18 @@ def cutmix_box(
     Args:
         height: Of the image, in pixels.
         width: Of the image, in pixels.
-        kept: Share of the image that an unclipped box leaves, but for rounding down its sides.
+        kept: Share of the image that an unclipped box leaves, but for rounding: sides are rounded
+            down, then to the even number below, since the box is half a side on either hand of its
+            middle (as in CutMix's code and pycls).
         center: Row and column of the box's middle.
     """
-    box_height = int(height * math.sqrt(1 - kept))
-    box_width = int(width * math.sqrt(1 - kept))
-    top = center[0] - box_height // 2
-    left = center[1] - box_width // 2
+    up = int(height * math.sqrt(1 - kept)) // 2
+    aside = int(width * math.sqrt(1 - kept)) // 2
     return (
-        max(top, 0),
-        min(top + box_height, height),
-        max(left, 0),
-        min(left + box_width, width),
+        max(center[0] - up, 0),
+        min(center[0] + up, height),
+        max(center[1] - aside, 0),
+        min(center[1] + aside, width),
     )
 
 
