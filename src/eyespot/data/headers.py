@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import simplejpeg  # type: ignore[import-untyped]
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """PIL's names of the formats that are read; everything else is refused."""
@@ -85,8 +85,11 @@ def _recognise(data: bytes) -> tuple[str, Callable[[bytes], tuple[int, int]]]:
         return "GIF", _gif_size
     if data[:2] == b"BM":
         return "BMP", _bmp_size
-    with Image.open(io.BytesIO(data), formats=("TIFF", "PPM", "AVIF")) as image:
-        return str(image.format), lambda _, size=image.size: size
+    try:
+        with Image.open(io.BytesIO(data), formats=("TIFF", "PPM", "AVIF")) as image:
+            return str(image.format), lambda _, size=image.size: size
+    except UnidentifiedImageError:  # its text is an address in memory, another one every time
+        raise ValueError("no format that is known") from None
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

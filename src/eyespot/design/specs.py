@@ -61,8 +61,8 @@ class AnyNetSpec:
         block: Block type, by its published name.
         stem: Stem type, by its published name.
         stem_width: Output channels of the stem.
-        se_ratio: Squeeze width over the block's input width, rounded; a block whose squeeze width is
-            0 has no squeeze-and-excitation.
+        se_ratio: Squeeze width over the block's input width, rounded; where it is 0, a block has
+            no squeeze-and-excitation.
         activation: The one non-linearity of the network.
         head_width: Channels of a 1x1 convolution before the pool; 0 for none.
         stride_1x1: Stride on the first 1x1 convolution instead of the 3x3 one (MSRA's ResNets).
