@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from torch.testing import assert_close
 
 from eyespot.losses.classify import (
+    block_partners,
     cutmix,
     cutmix_box,
     mix,
@@ -152,3 +153,16 @@ def test_a_negative_alpha_is_refused():
             cutmix_alpha=1.0,
             generator=np.random.default_rng(0),
         )
+
+
+@pytest.mark.parametrize(("batch_size", "part"), [(16, 8), (16, 4), (12, 2), (128, 16), (192, 8)])
+def test_a_part_has_the_partners_of_the_whole_batch(batch_size, part):
+    for seed in range(20):
+        whole, some = (
+            block_partners(count, np.random.default_rng(seed), batch_size=batch_size)
+            for count in (batch_size, part)
+        )
+        assert sorted(whole.tolist()) == list(range(batch_size))
+        assert (whole != torch.arange(batch_size)).all()
+        for first in range(0, batch_size, part):
+            assert_close(whole[first : first + part], some + first)

@@ -256,7 +256,7 @@ def test_any_number_of_processes_gives_the_same_losses(parallel, ranks, tmp_path
     recipe = replace(
         everything(tmp_path / "vit.json"),
         epochs=2,
-        batch_size=32,
+        batch_size=16,
         accumulate=1,
         sync_bn=True,
         precise_bn=0,

@@ -265,14 +265,14 @@ def _mixed(training: _Training, step: int, images: Tensor, labels: Tensor) -> tu
     if not (recipe.mixup or recipe.cutmix):
         return images, targets
     generator = np.random.default_rng((recipe.seed, step, _MIXING))
-    partners = block_partners(len(images), generator).to(images.device)
+    partners = block_partners(len(images), generator, batch_size=recipe.batch_size)
     mixed = mix(
         images,
         targets,
         mixup_alpha=recipe.mixup,
         cutmix_alpha=recipe.cutmix,
         generator=generator,
-        partners=partners,
+        partners=partners.to(images.device),
     )
     return mixed.images, mixed.targets
 
