@@ -207,6 +207,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
             f"{recipe.model}, {num_classes} classes, on {place.device} in {describe(speed)}"
             + (" (as measured fastest)" if recipe.precision == recipe.compile == "auto" else ""),
         ),
+        data={"images": len(train.samples), "classes": train.num_classes or 0},
     )
 
 
