@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageReader,
     HuggingFaceStorageWriter,
@@ -207,6 +208,8 @@ class CheckpointFolder:
             raise self._no_room(failure) from failure
 
     def _no_room(self, error: BaseException) -> OSError:
+        if isinstance(error, CheckpointException):  # which says it with the ranks' tracebacks
+            error = next(iter(error.failures.values()))[0]
         return OSError(
             f"need room and permission to write a checkpoint in {self.folder}, got: {error}; the "
             "earlier checkpoints are untouched"
