@@ -290,3 +290,25 @@ def test_plan_refuses_what_it_cannot_tell(capsys, tmp_path):
     path.write_text("task: classify\nrecipe: {accumulate: 4, batch_size: 1024}")
     code, _, error = run(capsys, "plan", path)
     assert (code, "--batch 256" in error) == (2, True)
+
+
+def test_a_run_is_not_gone_on_with_on_other_data(tmp_path, capsys, spec_file):
+    first = train(capsys, tmp_path / "run", "--model", spec_file)
+    kept = (tmp_path / "run/run.json").read_bytes()
+    more = SCENES.replace("count=32", "count=48", 1)
+    code, _, said = train(capsys, tmp_path / "run", "--model", spec_file, data=more)
+    assert (first[0], code) == (0, 2)
+    assert "got changes: data.images is 48 and was 32; take another --out" in said
+    assert (tmp_path / "run/run.json").read_bytes() == kept
+
+
+def test_a_run_that_diverges_ends_with_a_sentence_and_is_replayed(tmp_path, capsys):
+    numbers = ("--optimizer.name", "sgd", "--optimizer.lr", "1e30")
+    code, _, said = train(capsys, tmp_path / "run", *numbers)
+    assert code == 2
+    assert "eyespot train: stopped before step 2: the loss is nan" in said
+    command = said.split("Run `eyespot ")[1].split("`")[0]
+    code, out, _ = run(capsys, *command.split())
+    assert code == 0
+    assert "again:    the loss is nan" in out
+    assert "first:    the output of " in out

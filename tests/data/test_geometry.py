@@ -189,3 +189,11 @@ def test_pad_crop_moves_the_picture(top, left):
             if 0 <= y + top - 4 < 32 and 0 <= x + left - 4 < 32:
                 expected[y, x] = image[y + top - 4, x + left - 4]
     np.testing.assert_array_equal(got, expected)
+
+
+def test_of_a_line_of_pixels_only_the_middle_is_resized():
+    line = np.random.default_rng(0).integers(0, 256, (1, 3001, 3), dtype=np.uint8)
+    view = short_side_crop(line, resize_to=8, crop=8)
+    np.testing.assert_array_equal(view, short_side_crop(line[:, 1450:1550], resize_to=8, crop=8))
+    turned = short_side_crop(line.transpose(1, 0, 2), resize_to=8, crop=8)
+    np.testing.assert_allclose(turned.transpose(1, 0, 2), view.astype(int), atol=1)

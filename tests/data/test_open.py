@@ -341,3 +341,11 @@ def test_what_is_opened_decodes(tmp_path):
     class_folders(tmp_path)
     image = open_samples(str(tmp_path)).samples[3].image
     np.testing.assert_array_equal(decode_image(image), noise_picture(5, 4, 11))
+
+
+@pytest.mark.parametrize("label", ["1000000", "99999999999999999999"])
+def test_a_label_that_is_no_class_is_refused(tmp_path, label):
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "list.txt").write_text(f"a.png 0\na.png {label}\n")
+    with pytest.raises(ValueError, match=f"need labels below 1,000,000, .*got {label}: "):
+        open_samples(str(tmp_path / "list.txt"), labelled=True)

@@ -36,7 +36,7 @@ ORACLES = {
     "invert": (st.none(), lambda image, _: ImageOps.invert(image)),
     "posterize": (st.integers(1, 8), ImageOps.posterize),
     "solarize": (st.integers(0, 256), ImageOps.solarize),
-    "solarize_add": (st.integers(0, 110), added),
+    "solarize_add": (st.floats(0, 110) | st.sampled_from((38.5, 60.5)), added),
     "brightness": (FACTORS, lambda image, f: ImageEnhance.Brightness(image).enhance(f)),
     "contrast": (FACTORS, lambda image, f: ImageEnhance.Contrast(image).enhance(f)),
     "color": (FACTORS, lambda image, f: ImageEnhance.Color(image).enhance(f)),

@@ -62,6 +62,7 @@ def test_pairs_are_drawn_evenly_and_ops_with_their_probability():
         ("solarize_inc", 0.0, 0.0, lambda x: x),
         ("solarize_inc", 0.3, 76.8, lambda x: np.where(x >= 256 - 76, 255 - x, x)),
         ("solarize_add", 0.7, 77.0, lambda x: np.where(x < 128, x.astype(int) + 77, x)),
+        ("solarize_add", 0.25, 27.5, lambda x: np.where(x < 128, np.rint(x + 27.5), x)),
         ("color", 0.0, 0.1, lambda x: pixels.color(x, 0.1)),
         ("color", 0.9, 1.72, lambda x: pixels.color(x, 1.72)),
         ("sharpness", 0.5, 1.0, lambda x: x),

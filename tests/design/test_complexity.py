@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from eyespot import create_model
 from eyespot.design import zoo
 from eyespot.design.complexity import complexity, complexity_tree
-from eyespot.design.specs import ViTSpec, ViTStem
+from eyespot.design.specs import AnyNetSpec, ViTSpec, ViTStem
+from eyespot.design.walk import walk
 from tests.reference import read_csv
 
 ROWS = read_csv("complexity.csv")
@@ -22,6 +24,17 @@ def test_equals_reference_to_the_unit(row):
 @pytest.mark.parametrize("row", [r for r in ROWS if r["model"].startswith("scaled")])
 def test_scaled_networks_come_at_their_own_size(row):
     assert zoo.spec(row["model"]).image_size == int(row["input_size"])
+
+
+def test_a_block_whose_squeeze_rounds_to_nothing_has_none():
+    # Counted by pycls' own code at 64 px: the last block is fed one channel, and 0.25 of it is 0.
+    spec = AnyNetSpec(
+        (2, 1, 2), (96, 144, 1), (2, 1, 2), (0.5, 0.25, 4.0), (3, 3, 1), stem_width=16,
+        se_ratio=0.25, num_classes=10,
+    )  # fmt: skip
+    assert complexity(spec, 64) == (50090, 11991124, 270506)
+    assert sum(unit.params for unit in walk(spec, 64)) == 50090
+    assert sum(p.numel() for p in create_model(spec).parameters()) == 50090
 
 
 # Early Convolutions, appendix: kernels, strides, channels -> flops M, params M, acts M of the stem.

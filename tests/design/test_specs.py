@@ -47,6 +47,10 @@ def _anynet(**changes):
             lambda: EffNetSpec((1,), (8,), (1,), (1.0,), (4,)),
             r"odd kernels, got \[4\]",
         ),
+        (
+            lambda: EffNetSpec((1,), (3,), (1,), (1.0,), (3,)),
+            "one channel of squeeze-and-excitation, got width 3 with se_ratio 0.25",
+        ),
     ],
 )
 def test_what_is_no_network_is_refused_with_its_numbers(make, sentence):

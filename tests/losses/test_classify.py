@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from torch.testing import assert_close
 
 from eyespot.losses.classify import (
+    block_partners,
     cutmix,
     cutmix_box,
     mix,
@@ -92,6 +93,8 @@ def test_cutmix_box_has_its_full_side_inside_and_is_clipped_at_the_border():
     assert cutmix_box(10, 21, 0.36, (0, 20)) == (0, 4, 12, 20 + 1)
     assert cutmix_box(10, 10, 1.0, (5, 5)) == (5, 5, 5, 5)
     assert cutmix_box(9, 9, 0.51, (4, 4)) == (1, 7, 1, 7)  # int(0.7 * 9) = 6
+    # half a side on either hand of the middle: int(0.7 * 10) = 7 and int(0.7 * 8) = 5 lose one
+    assert cutmix_box(10, 8, 0.51, (5, 3)) == (2, 8, 1, 5)
 
 
 def test_cutmix_centers_are_uniform_over_the_image():
@@ -150,3 +153,16 @@ def test_a_negative_alpha_is_refused():
             cutmix_alpha=1.0,
             generator=np.random.default_rng(0),
         )
+
+
+@pytest.mark.parametrize(("batch_size", "part"), [(16, 8), (16, 4), (12, 2), (128, 16), (192, 8)])
+def test_a_part_has_the_partners_of_the_whole_batch(batch_size, part):
+    for seed in range(20):
+        whole, some = (
+            block_partners(count, np.random.default_rng(seed), batch_size=batch_size)
+            for count in (batch_size, part)
+        )
+        assert sorted(whole.tolist()) == list(range(batch_size))
+        assert (whole != torch.arange(batch_size)).all()
+        for first in range(0, batch_size, part):
+            assert_close(whole[first : first + part], some + first)

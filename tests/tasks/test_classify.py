@@ -251,12 +251,20 @@ def metrics(out):
     ]
 
 
-@pytest.mark.parametrize(("parallel", "ranks"), [("ddp", 2), ("fsdp", 2), ("ddp", 4), ("fsdp", 4)])
-def test_any_number_of_processes_gives_the_same_losses(parallel, ranks, tmp_path):
+ADAMW = OptimizerSettings("adamw", lr=1e-3, weight_decay=0.1, clip=1.0)
+SGD = OptimizerSettings("sgd", lr=0.02, weight_decay=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("parallel", "ranks", "optimizer"),
+    [("ddp", 2, ADAMW), ("fsdp", 2, SGD), ("ddp", 4, SGD), ("fsdp", 4, ADAMW)],
+)
+def test_any_number_of_processes_gives_the_same_losses(parallel, ranks, optimizer, tmp_path):
     recipe = replace(
         everything(tmp_path / "vit.json"),
+        optimizer=optimizer,
         epochs=2,
-        batch_size=32,
+        batch_size=16,
         accumulate=1,
         sync_bn=True,
         precise_bn=0,

@@ -219,7 +219,8 @@ def test_a_fault_at_any_call_leaves_a_whole_checkpoint(tmp_path, name, uses, mod
     assert 1 in steps
 
 
-def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path):
+@pytest.mark.parametrize("what", ["tensors", "weights"])
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, what):
     code = textwrap.dedent(
         """
         import resource, signal, sys, torch
@@ -230,20 +231,25 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path):
         folder.wait()
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        folder.save(2, {"value": torch.ones(1_000_000)}, {})
+        large = {"value": torch.ones(1_000_000)}
+        small = {"value": torch.ones(10)}
         try:
+            if sys.argv[2] == "weights":
+                folder.save(2, small, {}, weights=large)
+            folder.save(2, large, {})
             folder.wait()
         except OSError as error:
             print(error)
         """
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
+        [sys.executable, "-c", code, str(tmp_path), what],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
     assert "need room and permission to write a checkpoint" in done.stdout
-    assert "the earlier checkpoints are untouched" in done.stdout
+    assert done.stdout.endswith("; the earlier checkpoints are untouched\n")
+    assert len(done.stdout.splitlines()) == 1
     assert CheckpointFolder(Path(tmp_path)).newest()[0].step == 1

@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from eyespot.data.draws import Draws
 
 _TRIES = 10
+_LONGEST = 100
 
 
 class Box(NamedTuple):
@@ -138,7 +139,16 @@ def center_crop(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarra
 def short_side_crop(
     image: UInt8[np.ndarray, "H W 3"], *, resize_to: int, crop: int, antialias: bool = True
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the test view: shorter side to `resize_to`, then the middle `crop` x `crop`."""
+    """Return the test view: shorter side to `resize_to`, then the middle `crop` x `crop`.
+
+    Of a picture longer than `_LONGEST` times its shorter side, the middle so long is all there is:
+    resized whole, a line of pixels would fill the memory.
+    """
+    height, width = image.shape[:2]
+    longest = _LONGEST * min(height, width)
+    if max(height, width) > longest:
+        top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
+        image = cut(image, Box(top, left, min(height, longest), min(width, longest)))
     return center_crop(resize_short_side(image, resize_to, antialias=antialias), crop)
 
 

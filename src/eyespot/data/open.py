@@ -20,6 +20,9 @@ from eyespot.data.scene_samples import SceneSamples, parse_scenes
 from eyespot.data.shards import Shards
 from eyespot.data.write_shards import CLASS_NAMES
 
+MAX_CLASSES = 1_000_000
+"""Labels above are no classes; a network for them would fill the memory."""
+
 _CIFAR_NAMES = {"CIFAR-10": "batches.meta.txt", "CIFAR-100": "fine_label_names.txt"}
 
 
@@ -81,6 +84,11 @@ def open_samples(
         raise ValueError(
             f"need labels, got {opened.kind} without: {' '.join(filter(None, (source, split)))}; "
             "give each class a folder, or list `path label` lines"
+        )
+    if (opened.num_classes or 0) > MAX_CLASSES:
+        raise ValueError(
+            f"need labels below {MAX_CLASSES:,}, the numbers of classes from 0 on, got "
+            f"{(opened.num_classes or 0) - 1}: {source}"
         )
     if opened.num_classes is not None and num_classes is not None:
         if opened.num_classes > num_classes:

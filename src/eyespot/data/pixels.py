@@ -63,10 +63,10 @@ def solarize(image: Picture, threshold: int = 128) -> Picture:
     return _look_up(image, [np.where(level < threshold, level, 255 - level)])
 
 
-def solarize_add(image: Picture, addition: int) -> Picture:
-    """Add to the values below 128, up to 255."""
+def solarize_add(image: Picture, addition: float) -> Picture:
+    """Add to the values below 128, up to 255; sums are rounded, halves to even."""
     level = _LEVELS
-    return _look_up(image, [np.where(level < 128, level + addition, level)])
+    return _look_up(image, [np.where(level < 128, np.rint(level + addition), level)])
 
 
 def brightness(image: Picture, factor: float) -> Picture:

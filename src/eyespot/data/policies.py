@@ -59,7 +59,7 @@ OPS: dict[str, OpKind] = {
     "solarize_inc": OpKind(
         0.0, 256.0, False, lambda image, v: pixels.solarize(image, 256 - int(v))
     ),
-    "solarize_add": OpKind(0.0, 110.0, False, lambda image, v: pixels.solarize_add(image, int(v))),
+    "solarize_add": OpKind(0.0, 110.0, False, lambda image, v: pixels.solarize_add(image, v)),
     "color": OpKind(0.1, 1.9, False, pixels.color),
     "contrast": OpKind(0.1, 1.9, False, pixels.contrast),
     "brightness": OpKind(0.1, 1.9, False, pixels.brightness),

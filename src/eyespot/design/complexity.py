@@ -223,8 +223,8 @@ def _anynet_block(tally: _Tally, spec: AnyNetSpec, stage: int, w_in: int, stride
     tally.norm(inner)
     tally.conv(inner, inner, 3, stride=stride_b, groups=inner // spec.group_widths[stage])
     tally.norm(inner)
-    if spec.se_ratio:
-        tally.squeeze_excite(inner, round(w_in * spec.se_ratio))
+    if squeezed := round(w_in * spec.se_ratio):
+        tally.squeeze_excite(inner, squeezed)
     tally.conv(inner, w_out, 1)
     tally.norm(w_out)
 

@@ -61,7 +61,8 @@ class AnyNetSpec:
         block: Block type, by its published name.
         stem: Stem type, by its published name.
         stem_width: Output channels of the stem.
-        se_ratio: Squeeze width over the block's input width; 0 for no squeeze-and-excitation.
+        se_ratio: Squeeze width over the block's input width, rounded; where it is 0, a block has
+            no squeeze-and-excitation.
         activation: The one non-linearity of the network.
         head_width: Channels of a 1x1 convolution before the pool; 0 for none.
         stride_1x1: Stride on the first 1x1 convolution instead of the 3x3 one (MSRA's ResNets).
@@ -181,6 +182,12 @@ class EffNetSpec:
             f"need odd kernels, got {list(self.kernels)}",
         )
         _need(0 < self.se_ratio <= 1, f"need se_ratio in (0, 1], got {self.se_ratio}")
+        narrowest = min(self.stem_width, *self.widths)
+        _need(
+            narrowest * self.se_ratio >= 1,
+            "need a stem and stages wide enough for one channel of squeeze-and-excitation, got "
+            f"width {narrowest} with se_ratio {self.se_ratio}",
+        )
         for name in ("drop_connect", "dropout"):
             _need(0 <= getattr(self, name) < 1, f"need {name} in [0, 1), got {getattr(self, name)}")
 

@@ -91,8 +91,8 @@ def _walk_anynet_block(walker: Walker, spec: AnyNetSpec, stage: int, x: Map, str
     out = walker.activation(walker.batch_norm(walker.conv(x, inner, 1, stride=stride_a)), act)
     out = walker.batch_norm(walker.conv(out, inner, 3, stride=stride_b, groups=groups))
     out = walker.activation(out, act)
-    if spec.se_ratio:
-        out = walker.squeeze_excite(out, round(w_in * spec.se_ratio), act)
+    if squeezed := round(w_in * spec.se_ratio):
+        out = walker.squeeze_excite(out, squeezed, act)
     out = walker.batch_norm(walker.conv(out, w_out, 1))
     if spec.block == "res_bottleneck_linear_block":
         return walker.add(x, out) if same else out

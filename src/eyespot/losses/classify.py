@@ -148,33 +148,37 @@ def cutmix_box(
     Args:
         height: Of the image, in pixels.
         width: Of the image, in pixels.
-        kept: Share of the image that an unclipped box leaves, but for rounding down its sides.
+        kept: Share of the image that an unclipped box leaves, but for rounding: sides are rounded
+            down, then to the even number below, since the box is half a side on either hand of its
+            middle (as in CutMix's code and pycls).
         center: Row and column of the box's middle.
     """
-    box_height = int(height * math.sqrt(1 - kept))
-    box_width = int(width * math.sqrt(1 - kept))
-    top = center[0] - box_height // 2
-    left = center[1] - box_width // 2
+    up = int(height * math.sqrt(1 - kept)) // 2
+    aside = int(width * math.sqrt(1 - kept)) // 2
     return (
-        max(top, 0),
-        min(top + box_height, height),
-        max(left, 0),
-        min(left + box_width, width),
+        max(center[0] - up, 0),
+        min(center[0] + up, height),
+        max(center[1] - aside, 0),
+        min(center[1] + aside, width),
     )
 
 
-def block_partners(count: int, generator: np.random.Generator) -> Int[Tensor, " {count}"]:
-    """Return partners for a shuffled batch that do not depend on how it is cut into parts.
+def block_partners(
+    count: int, generator: np.random.Generator, *, batch_size: int
+) -> Int[Tensor, " {count}"]:
+    """Return partners for a part of a shuffled batch that are those of the whole batch.
 
-    Each image is mixed with one a random distance further on in its block of 8, around the end.
-    The reference permutes each process's images instead; a cut of the batch at multiples of 8 has
-    the partners of the whole.
+    Each image is mixed with one a random distance further on in its block, around the end. A block
+    has 8 images if 64 divides the batch, else 2, so that a small batch can be cut into small parts.
+    The reference permutes each process's images instead.
 
     Args:
-        count: Images; if 8 does not divide it, they make one block.
+        count: Images of the part; if blocks do not divide it, they make one block.
         generator: Draws the distance, one number whatever the count.
+        batch_size: Images of the batch, all parts together.
     """
-    block = 8 if count % 8 == 0 else count
+    block = 2 if batch_size % 64 else 8
+    block = count if count % block else block
     shift = 1 + int(generator.random() * (block - 1)) if block > 1 else 0
     place = torch.arange(count)
     return place - place % block + (place + shift) % block

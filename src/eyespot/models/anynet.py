@@ -73,7 +73,7 @@ class BottleneckTransform(nn.Sequential):
         act: Non-linearity.
         bot_mul: Inner width over output width.
         group_width: Channels a group of the 3x3 convolution.
-        se_ratio: Squeeze width over the input width; 0 for none.
+        se_ratio: Squeeze width over the input width; none where it rounds to 0.
         stride_1x1: Stride on the first 1x1 convolution.
     """
 
@@ -98,8 +98,8 @@ class BottleneckTransform(nn.Sequential):
         self.b = conv(inner, inner, 3, stride=stride_b, groups=inner // group_width)
         self.b_bn = nn.BatchNorm2d(inner)
         self.b_af = activation(act)
-        if se_ratio:
-            self.se = SqueezeExcite(inner, round(w_in * se_ratio), act)
+        if squeezed := round(w_in * se_ratio):
+            self.se = SqueezeExcite(inner, squeezed, act)
         self.c = conv(inner, w_out, 1)
         self.c_bn = nn.BatchNorm2d(w_out)
 

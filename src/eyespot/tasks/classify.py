@@ -207,6 +207,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
             f"{recipe.model}, {num_classes} classes, on {place.device} in {describe(speed)}"
             + (" (as measured fastest)" if recipe.precision == recipe.compile == "auto" else ""),
         ),
+        data={"images": len(train.samples), "classes": train.num_classes or 0},
     )
 
 
@@ -265,14 +266,14 @@ def _mixed(training: _Training, step: int, images: Tensor, labels: Tensor) -> tu
     if not (recipe.mixup or recipe.cutmix):
         return images, targets
     generator = np.random.default_rng((recipe.seed, step, _MIXING))
-    partners = block_partners(len(images), generator).to(images.device)
+    partners = block_partners(len(images), generator, batch_size=recipe.batch_size)
     mixed = mix(
         images,
         targets,
         mixup_alpha=recipe.mixup,
         cutmix_alpha=recipe.cutmix,
         generator=generator,
-        partners=partners,
+        partners=partners.to(images.device),
     )
     return mixed.images, mixed.targets
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from eyespot.errors import RecipeError
@@ -99,7 +100,9 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, batch_size: in
     match settings.name:
         case "sgd":
             nesterov = settings.nesterov and settings.momentum > 0
-            return SGD(groups, lr, momentum=settings.momentum, nesterov=nesterov, fused=True)
+            # Torch's fused AdamW takes sharded tensors, its fused SGD does not.
+            fused = not any(isinstance(p, DTensor) for p in model.parameters())
+            return SGD(groups, lr, momentum=settings.momentum, nesterov=nesterov, fused=fused)
         case "adamw":
             return AdamW(groups, lr, betas=settings.betas, fused=True)
         case "larc":

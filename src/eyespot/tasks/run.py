@@ -96,6 +96,7 @@ class Prepared(NamedTuple):
         best: Which of the job's modules is the result: the average if there is one.
         advise: Sentences on a window's metrics, for a run that is not well.
         notes: Sentences for whoever watches: what is trained on what, and with which settings.
+        data: Counts of the training data, which have to stay while a run goes on; None for any.
     """
 
     job: Job
@@ -107,6 +108,7 @@ class Prepared(NamedTuple):
     best: str
     advise: Callable[[int, Mapping[str, float]], list[str]] | None = None
     notes: tuple[str, ...] = ()
+    data: Mapping[str, int] | None = None
 
 
 def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
@@ -126,7 +128,8 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
     with processes(run) as place, own_randomness(recipe.seed, place.device):
         prepared = prepare(recipe, run, place)
         if dist.rank() == 0:
-            _claim(run, recipe, name, place)
+            counts = {"data": dict(prepared.data)} if prepared.data else {}
+            _claim(run, recipe_to_dict(recipe, name) | counts, place)
         dist.barrier()
         torch.manual_seed(_seed_of_rank(recipe.seed))
         outcome = loop.run(
@@ -167,7 +170,8 @@ def evaluate(recipe: Any, run: Run, *, checkpoint: Path | None = None) -> Mappin
             folder = CheckpointFolder(run.out / "checkpoints")
             newest, notes = folder.newest()
             if newest is None:
-                raise ValueError(f"need a checkpoint in {folder.folder}, got none {notes or ''}")
+                damaged = f" that is whole; {notes[0]}" if notes else ""
+                raise ValueError(f"need a checkpoint in {folder.folder}, got none{damaged}")
             checkpoint = newest.path
         job, stored = prepared.job, read_facts(checkpoint)
         load(stored, state_tensors(Job(job.modules, {}, job.device)), group=place.group)
@@ -318,17 +322,18 @@ def _seed_of_rank(seed: int) -> int:
     return random.Random(f"{seed} {dist.rank()}").getrandbits(63)
 
 
-def _claim(run: Run, recipe: Any, name: str, place: Place) -> None:
-    """Write the recipe into the folder, or compare it with the one there.
+def _claim(run: Run, ours: dict[str, Any], place: Place) -> None:
+    """Write the recipe into the folder, or compare it, and counts of the data, with those there.
 
     Raises:
         RecipeError: If they differ, or the folder holds something else.
     """
     path = run.out / "recipe.json"
-    ours = recipe_to_dict(recipe, name)
     if path.exists():
         theirs = json.loads(path.read_text(encoding="utf-8"))
         changed = differences(ours["recipe"], theirs["recipe"])
+        data = ours.get("data", {})
+        changed += differences(data, theirs.get("data", data), "data.")
         if ours["task"] != theirs["task"]:
             changed = [f"the task is {ours['task']} and was {theirs['task']}"]
         if changed:
@@ -340,7 +345,7 @@ def _claim(run: Run, recipe: Any, name: str, place: Place) -> None:
         raise RecipeError(f"need an empty or new folder for a new run, got {run.out}, which is not")
     run.out.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(ours, indent=1) + "\n")
-    keep_spec(getattr(recipe, "model", ""), run.out)
+    keep_spec(ours["recipe"].get("model", ""), run.out)
     settings = {**asdict(run), "out": str(run.out)}
     write_whole(run.out / "run.json", json.dumps(settings, indent=1) + "\n")
     with (run.out / "environment.jsonl").open("a") as file:

@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageReader,
     HuggingFaceStorageWriter,
@@ -116,14 +118,11 @@ class CheckpointFolder:
         name = f"{_PREFIX}{step:09d}"
         partial = self.folder / (name + _PARTIAL)
         if _rank() == 0:
-            shutil.rmtree(partial, ignore_errors=True)
-            (partial / _STATE).mkdir(parents=True)
             content = {"format": FORMAT, "step": step, "score": score, "facts": dict(facts)}
-            (partial / "facts.json").write_text(json.dumps(content), encoding="utf-8")
-            if weights is not None:
-                metadata = {"format": "eyespot", **(about or {})}
-                copies = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-                save_file(copies, partial / "weights.safetensors", metadata)
+            try:
+                _begin(partial, content, weights, {"format": "eyespot", **(about or {})})
+            except (OSError, SafetensorError) as error:
+                raise self._no_room(error) from error
         _barrier(self.group)
         state = {key: value.detach() for key, value in tensors.items()}
         writer = HuggingFaceStorageWriter(
@@ -206,10 +205,15 @@ class CheckpointFolder:
             _barrier(self.group)
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            raise OSError(
-                f"need room and permission to write a checkpoint in {self.folder}, got: "
-                f"{failure}; the earlier checkpoints are untouched"
-            ) from failure
+            raise self._no_room(failure) from failure
+
+    def _no_room(self, error: BaseException) -> OSError:
+        if isinstance(error, CheckpointException):  # which says it with the ranks' tracebacks
+            error = next(iter(error.failures.values()))[0]
+        return OSError(
+            f"need room and permission to write a checkpoint in {self.folder}, got: {error}; the "
+            "earlier checkpoints are untouched"
+        )
 
     def paths(self) -> list[Path]:
         """Return the complete checkpoints, oldest first, damaged ones included."""
@@ -225,6 +229,21 @@ class CheckpointFolder:
             except DamagedCheckpointError as error:
                 notes.append(f"{error}; going back to the one before")
         return None, notes
+
+
+def _begin(
+    partial: Path,
+    content: Mapping[str, Any],
+    weights: Mapping[str, Tensor] | None,
+    about: dict[str, str],
+) -> None:
+    """Make a checkpoint's folder, with all that one rank writes alone."""
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / _STATE).mkdir(parents=True)
+    (partial / "facts.json").write_text(json.dumps(content), encoding="utf-8")
+    if weights is not None:
+        copies = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        save_file(copies, partial / "weights.safetensors", about)
 
 
 def read_facts(path: Path) -> Checkpoint:

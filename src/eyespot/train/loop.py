@@ -67,7 +67,7 @@ class Outcome:
     metrics: dict[str, float]
 
 
-class StoppedByNonFiniteError(ArithmeticError):
+class StoppedByNonFiniteError(ArithmeticError, ValueError):
     """A run met a loss or gradient that is not finite, and wrote down how to meet it again."""
 
 

@@ -108,6 +108,9 @@ def save_weights(
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except safetensors.SafetensorError as error:
+        os.unlink(temporary)
+        raise OSError(f"need room and permission to write {path}, got: {error}") from error
     except BaseException:
         os.unlink(temporary)
         raise
