@@ -1,26 +1,35 @@
 """How fast are decoding, the supervised training view and each pixel operation, on one thread?
 
-Each against PIL doing the same, in CPU time.
+Each against PIL doing the same, and decoding and the view (a random resized crop of 224 pixels,
+mirrored half the time) against torchvision's v2 transforms, where they can be imported. Ours is
+what a `Loader` does to a sample.
 
-Run: python -m benchmarks.decode_augment [seconds for each of the first rows]
+Run:  OMP_NUM_THREADS=1 python benchmarks/decode_augment.py [--turns 15] [--quick]
 """
 
+import argparse
 import io
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import cv2
 import numpy as np
-from benchmarks.pictures import photo_like
-from benchmarks.timing import images_per_second
+import torch
+from common import Contestants, Record, rates, take_turns
+from pictures import photo_like
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from eyespot.data import pixels
 from eyespot.data.decode import decode_image
 from eyespot.data.distort import adjust_hue, blur
 from eyespot.data.draws import Draws
-from eyespot.data.geometry import draw_crop, flip, resized_crop, short_side_crop
-from eyespot.data.policies import apply_ops, draw_autoaugment
+from eyespot.data.geometry import draw_crop, short_side_crop
+from eyespot.data.views import TestView, TrainView
+
+VIEW, AUGMENTED, MIDDLE = TrainView(), TrainView(policy="AutoAugment"), TestView()
+
+Work = Callable[[bytes, int], object]
 
 
 def pil_decode(photo: bytes, index: int = 0) -> Image.Image:
@@ -28,11 +37,11 @@ def pil_decode(photo: bytes, index: int = 0) -> Image.Image:
     return Image.open(io.BytesIO(photo)).convert("RGB")
 
 
-def training_view(photo: bytes, index: int) -> np.ndarray:
-    """Decode, random resized crop, flip."""
-    image, draws = decode_image(photo), Draws(0, 0, index)
-    view = resized_crop(image, draw_crop(draws, *image.shape[:2]), 224)
-    return flip(view) if draws.coin() else view
+def training_view(photo: bytes, index: int, view: TrainView = VIEW) -> np.ndarray:
+    """Decode what the crop needs, random resized crop, flip, and the policy if there is one."""
+    where = {"seed": 0, "epoch": 0, "index": index}
+    image = decode_image(photo, rows_needed=partial(view.rows_needed, **where))
+    return view(image, **where)[0]
 
 
 def pil_training_view(photo: bytes, index: int) -> np.ndarray:
@@ -47,9 +56,26 @@ def pil_training_view(photo: bytes, index: int) -> np.ndarray:
     return np.asarray(ImageOps.mirror(view) if draws.coin() else view)
 
 
-def autoaugment_view(photo: bytes, index: int) -> np.ndarray:
-    """Add AutoAugment to the training view."""
-    return apply_ops(training_view(photo, index), draw_autoaugment(Draws(0, 0, index, 1)))
+def torchvision_work() -> dict[str, Work]:
+    """Decoding and the view by torchvision, on tensors, or nothing where it is missing."""
+    try:
+        from torchvision.io import ImageReadMode
+        from torchvision.io import decode_image as torchvision_decode
+        from torchvision.transforms import v2
+    except (ImportError, RuntimeError) as error:
+        print(f"torchvision is left out: {error}")
+        return {}
+    view = v2.Compose([v2.RandomResizedCrop(224, antialias=True), v2.RandomHorizontalFlip()])
+
+    def decode(photo: bytes, index: int) -> torch.Tensor:
+        data = torch.frombuffer(bytearray(photo), dtype=torch.uint8)
+        return torchvision_decode(data, ImageReadMode.RGB)
+
+    def whole(photo: bytes, index: int) -> torch.Tensor:
+        torch.manual_seed(index)
+        return view(decode(photo, index))
+
+    return {"decode": decode, "view": whole}
 
 
 def microseconds(function: Callable[[], object]) -> float:
@@ -95,35 +121,24 @@ OPERATIONS: dict[str, tuple[Callable[[np.ndarray], object], Callable[[Image.Imag
 }
 
 
-def main(seconds: float) -> None:
-    """Print all rows."""
-    photos = [photo_like(375, 500, seed) for seed in range(16)]
-    print(f"{len(photos)} JPEGs of 500x375, {sum(map(len, photos)) // len(photos)} bytes each")
-    functions: dict[str, Callable[[bytes, int], object]] = {
-        "decode, PIL": lambda photo, index: np.asarray(pil_decode(photo)),
-        "decode": lambda photo, index: decode_image(photo),
-        "crop to 224 and flip, PIL": pil_training_view,
-        "crop to 224 and flip": training_view,
-        "crop, flip, AutoAugment": autoaugment_view,
-        "test view 256/224": lambda photo, index: short_side_crop(
-            decode_image(photo), resize_to=256, crop=224
-        ),
-        "draws of one view": lambda photo, index: draw_crop(Draws(0, 0, index), 375, 500),
-    }
-    images_per_second(functions, photos, seconds)
-    large = [photo_like(1366, 2048)]
-    print("one JPEG of 2048x1366")
-    images_per_second(
-        {
-            "decode, PIL": lambda photo, index: np.asarray(pil_decode(photo)),
-            "decode": lambda photo, index: decode_image(photo),
-            "decode, min_side 600": lambda photo, index: decode_image(photo, min_side=600),
-            "decode, min_side 256": lambda photo, index: decode_image(photo, min_side=256),
-        },
-        large,
-        seconds,
+def contestants(
+    photos: Sequence[bytes], ours: Work, pils: Work, torchvisions: Work | None
+) -> Contestants:
+    """Everyone's work on all photos."""
+    works = {"eyespot": ours, "PIL": pils} | (
+        {"torchvision v2": torchvisions} if torchvisions else {}
     )
-    picture = short_side_crop(decode_image(photos[0]), resize_to=224, crop=224)
+    return {name: partial(_each, work, photos) for name, work in works.items()}
+
+
+def _each(work: Work, photos: Sequence[bytes]) -> None:
+    for index, photo in enumerate(photos):
+        work(photo, index)
+
+
+def operations() -> None:
+    """Print what each pixel operation takes."""
+    picture = short_side_crop(decode_image(photo_like(375, 500)), resize_to=224, crop=224)
     picture = np.ascontiguousarray(picture)
     image = Image.fromarray(picture)
     print("on 224x224, microseconds: ours (array to array), PIL (image to image)")
@@ -134,5 +149,44 @@ def main(seconds: float) -> None:
         )
 
 
+def main() -> None:
+    """Time all cases."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    turns = 3 if args.quick else args.turns
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    record, theirs = Record("decode_augment"), torchvision_work()
+    small = [photo_like(375, 500, seed) for seed in range(32)]
+    large = [photo_like(1366, 2048, seed) for seed in range(2 if args.quick else 8)]
+    decode = partial(contestants, ours=lambda photo, index: decode_image(photo))
+    decode = partial(decode, pils=lambda photo, index: np.asarray(pil_decode(photo)))
+    view = partial(contestants, ours=training_view, pils=pil_training_view)
+    cases = {
+        "decode": decode(small, torchvisions=theirs.get("decode")),
+        "decode, crop to 224, flip": view(small, torchvisions=theirs.get("view")),
+        "decode, crop to 224, flip, 2048x1366": view(large, torchvisions=theirs.get("view")),
+        "decode, crop, flip, AutoAugment": {
+            "eyespot": partial(_each, partial(training_view, view=AUGMENTED), small)
+        },
+        "decode, test view 256/224": {
+            "eyespot": partial(
+                _each,
+                lambda photo, index: MIDDLE(decode_image(photo), seed=0, epoch=0, index=0),
+                small,
+            )
+        },
+    }
+    for case, calls in cases.items():
+        photos = large if "2048" in case else small
+        seconds = take_turns(calls, turns=turns, turn_s=0.3)
+        case = case if photos is large else f"{case}, 500x375"
+        against = {"eyespot": ("PIL", "torchvision v2")}
+        record.add(rates(case, seconds, per_call=len(photos), unit="images/s", against=against))
+    operations()
+
+
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 2.0)
+    main()

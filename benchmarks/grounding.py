@@ -1,14 +1,16 @@
 """How fast is our MDETR beside the same network put together from transformers' parts?
 
 A training step (forward, matching, all losses, backward, clip, AdamW), one picture with eight
-texts, and eight pictures with one text, in float32. The rival is `plain_mdetr.py`: eager attention,
-losses layer by layer, nothing encoded once for several.
+texts, and eight pictures with one text, in float32; ours in bfloat16 besides, as `precision` has
+it. The rival is `plain_mdetr.py`: eager attention, losses layer by layer, nothing encoded once for
+several; it steps with AdamW as torch has it, and fused, as ours and transformers' Trainer have it.
 
 Run:  python benchmarks/grounding.py [--size 320] [--turns 7] [--device cpu] [--quick]
 """
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -80,20 +82,30 @@ def step(
     model: nn.Module,
     loss_of: Callable[[nn.Module, Inputs], Tensor],
     inputs: Inputs,
+    optimizer: torch.optim.Optimizer,
     *,
-    fused: bool | None,
+    fused: bool,
+    dtype: torch.dtype = torch.float32,
 ) -> Callable[[], None]:
-    """A training step; with AdamW as our task has it, or as it is when nothing is said."""
-    params = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(params, lr=1e-4, weight_decay=1e-4, fused=fused)
+    """A training step; steps of one network share its optimizer."""
+    (group,) = optimizer.param_groups
 
     def call() -> None:
         optimizer.zero_grad()
-        loss_of(model, inputs).backward()
-        nn.utils.clip_grad_norm_(params, 0.1)
+        with torch.autocast(inputs.images.device.type, dtype, enabled=dtype != torch.float32):
+            loss = loss_of(model, inputs)
+        loss.backward()
+        nn.utils.clip_grad_norm_(group["params"], 0.1)
+        group["fused"] = fused
         optimizer.step()
 
     return call
+
+
+def adamw(model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer of what is trained."""
+    params = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.AdamW(params, lr=1e-4, weight_decay=1e-4)
 
 
 def one_picture(ours: ModulatedDetector, theirs: PlainMdetr, inputs: Inputs) -> Contestants:
@@ -111,7 +123,19 @@ def one_picture(ours: ModulatedDetector, theirs: PlainMdetr, inputs: Inputs) -> 
         pictures = images.expand(TEXTS, -1, -1, -1), real.expand(TEXTS, -1, -1)
         return theirs(*pictures, inputs.ids, inputs.real_text)
 
-    return {"eyespot": our_call, "transformers' parts": their_call}
+    return {
+        "eyespot": our_call,
+        "eyespot, bfloat16": _in_bfloat16(our_call, inputs),
+        "transformers' parts": their_call,
+    }
+
+
+def _in_bfloat16(call: Callable[[], object], inputs: Inputs) -> Callable[[], object]:
+    def cast() -> object:
+        with torch.autocast(inputs.images.device.type, torch.bfloat16):
+            return call()
+
+    return cast
 
 
 def one_text(ours: ModulatedDetector, theirs: PlainMdetr, inputs: Inputs) -> Contestants:
@@ -179,9 +203,13 @@ def main() -> None:
     counts = [sum(p.numel() for p in m.parameters() if p.requires_grad) for m in (ours, theirs)]
     print(f"trained parameters: {counts[0]:,} and {counts[1]:,}")
     inputs = draw(args.batch, args.size, args.device)
+    mine = partial(step, ours.train(), our_loss, inputs, adamw(ours), fused=True)
+    plain = partial(step, theirs.train(), their_loss, inputs, adamw(theirs))
     steps = {
-        "eyespot": step(ours.train(), our_loss, inputs, fused=True),
-        "transformers' parts": step(theirs.train(), their_loss, inputs, fused=None),
+        "eyespot": mine(),
+        "eyespot, bfloat16": mine(dtype=torch.bfloat16),
+        "transformers' parts": plain(fused=False),
+        "transformers' parts, fused": plain(fused=True),
     }
     _time(record, args, f"training step, batch {args.batch}", steps, args.batch, turns)
     inputs = draw(TEXTS, args.size, args.device)
@@ -202,7 +230,8 @@ def _time(
     turns: int,
 ) -> None:
     seconds = take_turns(calls, turns=turns, turn_s=1.0, device=args.device)
-    against = {"eyespot": ("transformers' parts",)}
+    rivals = tuple(name for name in calls if not name.startswith("eyespot"))
+    against = {name: rivals for name in calls if name.startswith("eyespot")}
     name = f"MDETR-R101, {args.size} px, {case}"
     record.add(rates(name, seconds, per_call=pairs, unit="pairs/s", against=against))
 

@@ -60,12 +60,20 @@ class PlainMdetr(nn.Module):
             attn_implementation="eager",
         )
         self.text = RobertaModel(text, add_pooling_layer=False)
-        detr = DetrConfig(backbone_config=resnet, auxiliary_loss=True, attn_implementation="eager")
+        detr = DetrConfig(
+            backbone_config=resnet,
+            auxiliary_loss=True,
+            attn_implementation="eager",
+            attention_dropout=0.1,  # where MDETR drops out, in training
+            activation_dropout=0.1,
+        )
         dim = detr.d_model
         self.encoder, self.decoder = DetrEncoder(detr), DetrDecoder(detr)
         self.place = DetrSinePositionEmbedding(dim // 2, normalize=True)
         self.project = nn.Conv2d(resnet.hidden_sizes[-1], dim, 1)
-        self.resize = nn.Sequential(nn.Linear(text.hidden_size, dim), nn.LayerNorm(dim))
+        self.resize = nn.Sequential(
+            nn.Linear(text.hidden_size, dim), nn.LayerNorm(dim), nn.Dropout(0.1)
+        )
         self.queries = nn.Embedding(100, dim)
         self.classes = nn.Linear(dim, 256)
         self.box = DetrMLPPredictionHead(dim, dim, 4, 3)

@@ -17,7 +17,7 @@ from eyespot.data.normalize import pca_shift
 from eyespot.data.quarantine import Quarantine
 from eyespot.data.samples import Sample
 from eyespot.data.sampling import Order
-from eyespot.data.views import TestView
+from eyespot.data.views import TestView, TrainView
 from tests.data.pictures import encode, smooth_picture
 
 KINDS = (Crops(2, 24, (0.14, 1.0)), Crops(3, 16, (0.05, 0.14)))
@@ -78,6 +78,16 @@ def test_a_batch_holds_the_samples_of_its_step(whole):
             got = [view for group in batch.images for view in group[:, sample]]
             for one, other in zip(got, views, strict=True):
                 np.testing.assert_array_equal(one.permute(1, 2, 0).numpy(), other)
+
+
+def test_rows_that_a_view_does_not_read_change_no_bit():
+    view = TrainView(16)
+    for batch in batches(views=view, stop_step=9):
+        epoch, _ = Order(40, 8, 3).batch(batch.step)
+        for got, index in zip(batch.images[0][0], batch.indices.tolist(), strict=True):
+            whole = decode_image(PHOTOS.files[index])
+            (expected,) = view(whole, seed=3, epoch=epoch, index=index)
+            np.testing.assert_array_equal(got.permute(1, 2, 0).numpy(), expected)
 
 
 def test_views_of_one_size_are_one_tensor(whole):

@@ -13,6 +13,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 EXIF_ORIENTATION = 0x0112
 
+_START_OF_SCAN = 0xDA
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, without tables
+
 
 class ImageHeader(NamedTuple):
     """Format and size as stored, before any turning by EXIF."""
@@ -42,21 +45,43 @@ def read_header(data: bytes) -> ImageHeader:
     return ImageHeader(kind, width, height)
 
 
-def jpeg_orientation(data: bytes) -> int:
-    """Return the EXIF orientation of a JPEG, 1..8; 1 if it has none or it cannot be read."""
-    position = 2
+class JpegFacts(NamedTuple):
+    """What a JPEG's segments tell before its pixels begin; the defaults where they do not.
+
+    Attributes:
+        orientation: Of EXIF, 1..8.
+        frame: Where the segment of its size begins, 0 if it was not found.
+        one_scan: Whether it is baseline and has all its colours in one scan, top row first.
+    """
+
+    orientation: int = 1
+    frame: int = 0
+    one_scan: bool = False
+
+
+def jpeg_facts(data: bytes) -> JpegFacts:
+    """Read a JPEG's segments up to its first scan, or as far as they can be read."""
+    facts, position = JpegFacts(), 2
     while position + 4 <= len(data) and data[position] == 0xFF:
-        marker, length = (
-            data[position + 1],
-            int.from_bytes(data[position + 2 : position + 4], "big"),
-        )
-        if marker == 0xDA or length < 2:  # the picture starts: no more headers
-            return 1
-        segment = data[position + 4 : position + 2 + length]
-        if marker == 0xE1 and segment[:6] == b"Exif\0\0":
-            return _tiff_orientation(segment[6:])
+        marker = data[position + 1]
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if length < 2 or not 0xC0 <= marker < 0xFF or 0xD0 <= marker <= 0xD9:
+            break  # no segment with a length
+        if marker == _START_OF_SCAN:
+            return facts._replace(one_scan=_has_one_scan(data, facts.frame, position))
+        if marker in _FRAMES and not facts.frame:
+            facts = facts._replace(frame=position)
+        if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
+            segment = data[position + 10 : position + 2 + length]
+            facts = facts._replace(orientation=_tiff_orientation(segment))
         position += 2 + length
-    return 1
+    return facts
+
+
+def _has_one_scan(data: bytes, frame: int, scan: int) -> bool:
+    """Whether the frame is baseline or extended, and the scan has all its components."""
+    components = data[frame + 9 : frame + 10] if frame else b""
+    return data[frame + 1] in (0xC0, 0xC1) and components == data[scan + 4 : scan + 5] != b""
 
 
 def _tiff_orientation(block: bytes) -> int:

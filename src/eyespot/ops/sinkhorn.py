@@ -36,7 +36,7 @@ def sinkhorn(
 
     - "swav": exp(scores / epsilon) as the paper's code has it; float32 overflows once a score
       exceeds 88 epsilon.
-    - "stable": the same with each sample's greatest score taken out of the exponential.
+    - "stable": the same with each sample's sum of exponentials taken out, as a softmax does.
     - "log": in log space, right for any range of scores; the slowest.
     - "vissl": "stable" with VISSL's guards. When exp underflows for all samples of a prototype,
       1e-12 is added to all codes, whose sum is one; an infinite factor becomes the greatest finite
@@ -95,10 +95,10 @@ def _scaled(
     the kernel, twice. What `shifted` takes out of a sample's exponential starts as its factor.
     """
     if shifted:
-        greatest = scores.amax(dim=1, keepdim=True)  # [B, 1]
-        of_all = all_reduce_max(greatest.amax(), group)
-        kernel = torch.sub(scores, greatest).mul_(1 / epsilon).exp_()  # [B, K]
-        by_sample = ((greatest - of_all) / epsilon).exp_().squeeze(1)  # [B]
+        kernel = scores * (1 / epsilon)  # [B, K]
+        torch.softmax(kernel, dim=1, out=kernel)  # takes less time than exp alone
+        log_sums = scores.amax(dim=1) / epsilon - kernel.amax(dim=1).log_()  # [B]
+        by_sample = (log_sums - all_reduce_max(log_sums.amax(), group)).exp_()
     else:
         kernel = (scores / epsilon).exp_()
         by_sample = scores.new_ones(scores.shape[0])
@@ -107,7 +107,7 @@ def _scaled(
         column_sums = all_reduce_sum(by_sample @ kernel, group)
         # Times their sum: else one factor grows and the other shrinks without end.
         by_prototype = totals * (column_sums.sum() / column_sums).clamp_(max=most)  # [K]
-        by_sample = 1 / (kernel @ by_prototype)  # [B]
+        by_sample = (kernel @ by_prototype).reciprocal_()  # [B]
     return kernel.mul_(by_prototype).mul_(by_sample.unsqueeze(1))
 
 
