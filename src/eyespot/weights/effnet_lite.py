@@ -21,7 +21,7 @@ _LAST = "_blocks.{}._project_conv.weight"
 
 
 def count_stages(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict whose blocks are counted within stages: "_blocks.3._x" as "_blocks.2.0._x".
+    """Return a state dict whose blocks are counted within stages: "_blocks.3." as "_blocks.3.0.".
 
     A stage, counted from 1, ends where the number of output channels changes. Other state dicts
     are returned as they are.
