@@ -241,9 +241,7 @@ def finetune_photographs() -> GroundRecipe:
         ),
         epochs=8,
         batch_size=16,
-        rates=Rates(
-            lr=5e-4, lr_text=5e-4, clip=1.0, shape="flat_then_linear", warmup_share=0.04
-        ),
+        rates=Rates(lr=5e-4, lr_text=5e-4, clip=1.0, shape="flat_then_linear", warmup_share=0.04),
         words=Words(steps=0),
         average=0.0,
         frozen=("backbone.",),

@@ -168,7 +168,12 @@ def network_tokenizer(network: Network, captions: GroundingSource) -> Tokenizer:
                 "its tokenizer.json, of vocab.json and merges.txt, or of vocab.txt"
             )
         return scenes_tokenizer(max_tokens=most)
-    if network.vocabulary == "captions" and network.text == "small":
+    if network.vocabulary == "captions":
+        if network.text != "small":
+            raise RecipeError(
+                "need --network.text small for a vocabulary of the captions' words, got "
+                f"{network.text!r}, which has one of its own"
+            )
         texts = (captions.caption(i, 0).caption for i in range(len(captions)))
         return Tokenizer(train_vocabulary(texts, _MAX_VOCABULARY).to_str(), max_tokens=most)
     tokenizer = read_tokenizer(Path(network.vocabulary), max_tokens=most)
