@@ -26,13 +26,6 @@ _NOUN = re.compile(r"An? ([a-z]+)\.", re.IGNORECASE)
 _SIDES_PX = {"small": (26, 36), "large": (46, 60)}
 
 
-class Stamp(NamedTuple):
-    """A picture, cropped to what is not transparent, and the noun it is called by."""
-
-    noun: str
-    picture: Image.Image
-
-
 class Thing(NamedTuple):
     """A stamp in a scene: its noun, what the caption calls it, its box and its mask."""
 
@@ -45,9 +38,9 @@ class Thing(NamedTuple):
 Scene = tuple[Image.Image, list[Thing], str]
 
 
-def read_stamps(folder: Path) -> list[Stamp]:
-    """Return stamps of one noun, the first of each, solid, not too long, and no cartoons."""
-    found: dict[str, Stamp] = {}
+def read_stamps(folder: Path) -> dict[str, Image.Image]:
+    """Return the first stamp of each noun, cropped; solid ones, not too long, and no cartoons."""
+    found: dict[str, Image.Image] = {}
     for path in sorted(folder.rglob("*.png")):
         text = path.with_suffix(".txt")
         match = _NOUN.match(text.read_text(encoding="utf-8")) if text.is_file() else None
@@ -59,8 +52,8 @@ def read_stamps(folder: Path) -> list[Stamp]:
         cover = (np.asarray(_solid(picture)) > 0).mean()
         if 0.25 < cover < 0.99 and 0.5 <= picture.width / picture.height <= 2:
             picture.thumbnail((128, 128))
-            found[match[1].lower()] = Stamp(match[1].lower(), picture)
-    return list(found.values())
+            found[match[1].lower()] = picture
+    return found
 
 
 def read_photographs(source: Path) -> list[Image.Image]:
@@ -77,8 +70,9 @@ def read_photographs(source: Path) -> list[Image.Image]:
 
 
 def compose(
-    photographs: Sequence[Image.Image], stamps: Sequence[Stamp], rng: np.random.Generator, size: int
-) -> tuple[Image.Image, list[Thing]]:
+    photographs: list[Image.Image], stamps: dict[str, Image.Image], rng: np.random.Generator,
+    size: int,
+) -> Scene:  # fmt: skip
     """Paste two to four stamps, their boxes apart, onto a crop of a photograph."""
     photograph = photographs[rng.integers(len(photographs))]
     side = int(rng.uniform(0.5, 1) * min(photograph.size))
@@ -86,9 +80,10 @@ def compose(
     picture = photograph.resize((size, size), box=(left, top, left + side, top + side))
     things: list[Thing] = []
     for i in rng.choice(len(stamps), int(rng.integers(2, 5)), replace=False):
+        noun, stamp = list(stamps.items())[i]
         word = ("small", "large")[rng.integers(2)]
-        scale = rng.integers(*_SIDES_PX[word]) / max(stamps[i].picture.size)
-        cut = stamps[i].picture.resize([max(1, round(s * scale)) for s in stamps[i].picture.size])
+        scale = rng.integers(*_SIDES_PX[word]) / max(stamp.size)
+        cut = stamp.resize([max(1, round(length * scale)) for length in stamp.size])
         if rng.integers(2):
             cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         for _ in range(50):
@@ -103,10 +98,10 @@ def compose(
             ):
                 bright = ImageEnhance.Brightness(cut.convert("RGB")).enhance(rng.uniform(0.8, 1.2))
                 picture.paste(bright, (x, y), cut.getchannel("A"))
-                phrase = f"the {word + ' ' if rng.integers(2) else ''}{stamps[i].noun}"
-                things.append(Thing(stamps[i].noun, phrase, (x0, y0, x1 - x0, y1 - y0), mask))
+                phrase = f"the {word + ' ' if rng.integers(2) else ''}{noun}"
+                things.append(Thing(noun, phrase, (x0, y0, x1 - x0, y1 - y0), mask))
                 break
-    return picture, things
+    return picture, things, caption(things, rng)
 
 
 def caption(things: Sequence[Thing], rng: np.random.Generator) -> str:
@@ -163,19 +158,17 @@ def build(
             f"need 4 stamps of one noun and 2 photographs, got {len(known)} in {stamps} and "
             f"{len(pictures)} in {photographs}"
         )
-    known = [known[i] for i in sorted(rng.permutation(len(known))[:nouns])]
+    chosen = sorted(rng.permutation(len(known))[:nouns])
+    known = {noun: known[noun] for noun in (list(known)[i] for i in chosen)}
     order, held = rng.permutation(len(pictures)), max(1, len(pictures) // 4)
 
     def scenes(which: np.ndarray, split: int, many: int) -> Iterator[Scene]:
         mine = [pictures[i] for i in which]
         for i in range(many):
-            draw = np.random.default_rng((seed, split, i))
-            picture, things = compose(mine, known, draw, size)
-            yield picture, things, caption(things, draw)
+            yield compose(mine, known, np.random.default_rng((seed, split, i)), size)
 
-    names = [stamp.noun for stamp in known]
-    write_split(out, "val", scenes(order[:held], 0, val_count), names)
-    write_split(out, "train", scenes(order[held:], 1, count), names)
+    write_split(out, "val", scenes(order[:held], 0, val_count), list(known))
+    write_split(out, "train", scenes(order[held:], 1, count), list(known))
     print(f"{len(known)} nouns on {len(order) - held} photographs, and on {held} to evaluate")
 
 
