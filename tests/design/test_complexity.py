@@ -74,6 +74,37 @@ def test_blocks_stages_and_total_agree(name):
     assert len(blocks) == depth + 2
 
 
+# EfficientNet (arXiv 1905.11946), table 1: kernel, stride, expansion, channels, layers of a stage.
+B0 = (
+    (3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4), (3, 1, 6, 320, 1),
+)  # fmt: skip
+
+
+def test_efficientnet_lite0_in_closed_form():
+    """The table without squeeze-and-excitation; its publishers print 4.7 M parameters."""
+    side, width = 112, 32
+    params = 27 * width + 2 * width  # of the stem: a convolution and a norm
+    flops, acts = 27 * width * side**2, width * side**2
+    for kernel, stride, expansion, out, layers in B0:
+        for layer in range(layers):
+            inner, before = expansion * width, side
+            side //= stride if layer == 0 else 1
+            if expansion > 1:
+                params += width * inner + 2 * inner
+                flops += width * inner * before**2
+                acts += inner * before**2
+            params += kernel**2 * inner + 2 * inner + inner * out + 2 * out
+            flops += (kernel**2 * inner + inner * out) * side**2
+            acts += (inner + out) * side**2
+            width = out
+    params += width * 1280 + 2 * 1280 + 1281 * 1000
+    flops += width * 1280 * side**2 + 1281 * 1000
+    acts += 1280 * side**2 + 1000
+    assert complexity(zoo.spec("EfficientNet-Lite0")) == (params, flops, acts)
+    assert params == 4_652_008  # as published
+
+
 def test_published_seer_trunk_sizes():
     # SEER (arXiv 2103.01988) and its released trunks: parameters without a classifier.
     trunks = {

@@ -26,6 +26,7 @@ FAMILIES = (
     "CIFAR-ResNet-20",
     "CIFAR-Vanilla-20",
     "EfficientNet-B0",
+    "EfficientNet-Lite0",
     "ViT-P-1GF",
     "ViT-P-1GF-pooled",
     "ViT-C-1GF",

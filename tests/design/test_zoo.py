@@ -31,6 +31,7 @@ def test_the_zoos_4gf_is_not_the_papers():
     [
         ("EffNet-B0", "EfficientNet-B0"),
         ("EN-B3", "EfficientNet-B3"),
+        ("efficientnet_lite0", "EfficientNet-Lite0"),
         ("ViT_C-4GF", "ViT-C-4.0GF"),
         ("vit_p_18gf", "ViT-P-18GF"),
         ("RegNetX-4GF", "RegNetX-4.0GF"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from eyespot.data.grounding import FixedView, GroundingExamples, normalize_padded
+from eyespot.data.grounding_sources import open_grounding
 from eyespot.data.loader import Loader
 from eyespot.data.sampling import Order
 from eyespot.data.scene_captions import SceneCaptions
@@ -235,9 +236,29 @@ def test_expressions_teach_what_is_final_beside_captions_that_do_not_say(tmp_pat
     assert "eyespot_scenes_P@1" in outcome.metrics
 
 
+def test_a_vocabulary_of_the_captions_knows_their_words_and_spells_others(tmp_path):
+    words = ["aardvark", "bathysphere", "left", "of", "the"]
+    said = {"caption": "the Aardvark left of the bathysphere", "file_name": "a.png"}
+    image = {"id": 0, "height": 8, "width": 8, **said}
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"images": [image], "annotations": []}))
+    source = open_grounding(str(file), tmp_path)
+    network = replace(ground.smoke().network, vocabulary="captions")
+    tokenizer = network_tokenizer(network, source)
+    plain = network_tokenizer(replace(network, vocabulary=""), source)
+
+    def lengths(made):  # without the two marks at the ends
+        return [len(made.encode(word).ids) - 2 for word in [*words, "axolotl"]]
+
+    assert lengths(tokenizer) == [1, 1, 1, 1, 1, len("axolotl")]
+    assert lengths(plain)[:2] == [len(word) for word in words[:2]]
+    with pytest.raises(RecipeError, match="got 'roberta-base', which has one"):
+        network_tokenizer(replace(network, text="roberta-base"), source)
+
+
 def test_expressions_are_ranked_by_what_is_final_and_other_boxes_are_not():
     network = replace(ground.smoke().network, with_proposals=False)
-    tokenizer = network_tokenizer(network)
+    tokenizer = network_tokenizer(network, SceneCaptions(ground.smoke().scenes, "train"))
     spec = network_spec(network, tokenizer)
     torch.manual_seed(0)
     model = build_grounder(spec)

@@ -256,7 +256,8 @@ def _effnet_block(tally: _Tally, spec: EffNetSpec, stage: int, w_in: int, stride
         tally.norm(expanded)
     tally.conv(expanded, expanded, spec.kernels[stage], stride=stride, groups=expanded)
     tally.norm(expanded)
-    tally.squeeze_excite(expanded, int(w_in * spec.se_ratio))
+    if spec.se_ratio:
+        tally.squeeze_excite(expanded, int(w_in * spec.se_ratio))
     tally.conv(expanded, spec.widths[stage], 1)
     tally.norm(spec.widths[stage])
 

@@ -226,7 +226,7 @@ class Walker:
         return out
 
     def activation(self, x: Map, kind: Activation) -> Map:
-        """Non-linearity: in place except GELU."""
+        """Non-linearity: in place except GELU; SiLU and ReLU6 copy their input first."""
         if kind == "relu":
             self.keep(x)
             self._log("activation", x.elements, x)
@@ -234,7 +234,7 @@ class Walker:
         out = Map(x.channels, x.height, x.width, x.format)
         self.keep(x)
         self._log("activation", x.elements, out)
-        if kind == "silu":
+        if kind in ("silu", "relu6"):
             self._log("copy", x.elements, x)
         return out
 

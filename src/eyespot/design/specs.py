@@ -7,7 +7,7 @@ Every spec holds all that is needed to count a network (`design.complexity`), sc
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-Activation = Literal["relu", "silu", "gelu"]
+Activation = Literal["relu", "relu6", "silu", "gelu"]
 AnyNetStem = Literal["simple_stem_in", "res_stem_in", "res_stem_cifar"]
 AnyNetBlock = Literal[
     "vanilla_block", "res_basic_block", "res_bottleneck_block", "res_bottleneck_linear_block"
@@ -134,7 +134,7 @@ class EffNetSpec:
         kernels: Kernel of the depthwise convolution, per stage.
         stem_width: Output channels of the stem.
         head_width: Channels of the head's 1x1 convolution.
-        se_ratio: Squeeze width over the block's input width.
+        se_ratio: Squeeze width over the block's input width; 0 for no squeeze-and-excitation.
         activation: The one non-linearity of the network.
         drop_connect: Chance to drop a residual branch for a sample, in training.
         dropout: Dropout before the classifier.
@@ -181,10 +181,10 @@ class EffNetSpec:
             all(kernel % 2 for kernel in self.kernels),
             f"need odd kernels, got {list(self.kernels)}",
         )
-        _need(0 < self.se_ratio <= 1, f"need se_ratio in (0, 1], got {self.se_ratio}")
+        _need(0 <= self.se_ratio <= 1, f"need se_ratio in [0, 1], got {self.se_ratio}")
         narrowest = min(self.stem_width, *self.widths)
         _need(
-            narrowest * self.se_ratio >= 1,
+            not self.se_ratio or narrowest * self.se_ratio >= 1,
             "need a stem and stages wide enough for one channel of squeeze-and-excitation, got "
             f"width {narrowest} with se_ratio {self.se_ratio}",
         )

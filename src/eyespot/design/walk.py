@@ -113,7 +113,8 @@ def _walk_effnet(walker: Walker, spec: EffNetSpec, size: int) -> Map:
                 out = walker.activation(walker.batch_norm(walker.conv(x, expanded, 1)), act)
             out = walker.conv(out, expanded, spec.kernels[i], stride=stride, groups=expanded)
             out = walker.activation(walker.batch_norm(out), act)
-            out = walker.squeeze_excite(out, int(x.channels * spec.se_ratio), act)
+            if spec.se_ratio:
+                out = walker.squeeze_excite(out, int(x.channels * spec.se_ratio), act)
             out = walker.batch_norm(walker.conv(out, width, 1))
             if stride == 1 and width == x.channels:
                 out = walker.add(x, walker.drop(out) if spec.drop_connect else out)

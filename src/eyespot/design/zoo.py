@@ -182,6 +182,11 @@ def _efficientnet(size: str) -> EffNetSpec:
     )  # fmt: skip
 
 
+def _efficientnet_lite0() -> EffNetSpec:
+    """B0 with ReLU6 and without squeeze-and-excitation, for phones."""
+    return replace(_efficientnet("B0"), se_ratio=0.0, activation="relu6")
+
+
 def _vit_p(size: str) -> ViTSpec:
     return ViTSpec(*_VIT[size])
 
@@ -217,6 +222,7 @@ def _zoo_entries() -> list[Entry]:
     entries += [
         Entry(f"EfficientNet-{s}", dds, functools.partial(_efficientnet, s)) for s in _EFFICIENTNET
     ]
+    entries.append(Entry("EfficientNet-Lite0", "EfficientNet-lite (TPU)", _efficientnet_lite0))
     for layers in (50, 101, 152):
         entries.append(
             Entry(

@@ -18,13 +18,14 @@ from eyespot.design.specs import Activation
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
     "silu": nn.SiLU,
     "gelu": nn.GELU,
 }
 
 
 def activation(name: Activation) -> nn.Module:
-    """Return a new activation module; ReLU and SiLU write in place."""
+    """Return a new activation module; all but GELU write in place."""
     kind = _ACTIVATIONS[name]
     return kind() if name == "gelu" else kind(inplace=True)
 

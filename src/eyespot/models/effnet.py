@@ -25,7 +25,7 @@ class MBConv(nn.Module):
         act: Non-linearity.
         exp_ratio: Expanded width over input width.
         kernel: Of the depthwise convolution.
-        se_ratio: Squeeze width over input width.
+        se_ratio: Squeeze width over input width; 0 for no squeeze-and-excitation.
         drop_connect: Chance to drop the branch for a sample, in training.
     """
 
@@ -51,7 +51,9 @@ class MBConv(nn.Module):
         self.dwise = conv(expanded, expanded, kernel, stride=stride, groups=expanded)
         self.dwise_bn = nn.BatchNorm2d(expanded)
         self.dwise_af = activation(act)
-        self.se = SqueezeExcite(expanded, int(w_in * se_ratio), act)
+        self.se: nn.Module = nn.Identity()
+        if se_ratio:
+            self.se = SqueezeExcite(expanded, int(w_in * se_ratio), act)
         self.lin_proj = conv(expanded, w_out, 1)
         self.lin_proj_bn = nn.BatchNorm2d(w_out)
         self.has_skip = stride == 1 and w_in == w_out

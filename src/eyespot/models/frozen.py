@@ -5,6 +5,7 @@ Paper: MDETR (arXiv 2104.12763), appendix; frozen norms as in DETR (arXiv 2005.1
 Shapes: B images, C channels, H W of a map.
 """
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ class FrozenBatchNorm2d(nn.Module):
         """Return the scaled and shifted map."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        return x * scale[:, None, None] + shift[:, None, None]
+        return torch.addcmul(shift[:, None, None], x, scale[:, None, None])  # one pass over the map
 
 
 class SameConv2d(nn.Conv2d):

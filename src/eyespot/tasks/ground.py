@@ -54,6 +54,7 @@ from eyespot.tasks.ground_network import (
     load_parts_,
     network_spec,
     network_tokenizer,
+    own_parts,
 )
 from eyespot.tasks.ground_parts import Rates, Weights, Words
 from eyespot.tasks.ground_rates import WORDS, freeze_, set_rates_, word_head
@@ -86,6 +87,7 @@ class GroundRecipe:
             of a network that draws masks.
         scenes: The built-in data, for `--data scenes`.
         start_from: A grounder's weights to begin with: a file, or a name of the package's own.
+            Backbone and text encoder come from weights of their own where the network names some.
         precision: Number format of the network; losses are float32 in any case.
         evaluate_every: Epochs from one evaluation to the next.
         eval_batch_size: Images of an evaluation's batch, each rank.
@@ -132,7 +134,11 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         ValueError: If the data cannot be used.
     """
     _check(recipe)
-    tokenizer = network_tokenizer(recipe.network)
+    data = open_data(
+        recipe.network, recipe.scenes, recipe.views, run, place, epochs=recipe.epochs,
+        batch_size=recipe.batch_size, eval_batch_size=recipe.eval_batch_size, seed=recipe.seed,
+    )  # fmt: skip
+    tokenizer = network_tokenizer(recipe.network, data.examples.source)
     spec = network_spec(recipe.network, tokenizer)
     if not recipe.weights.soft_token:
         spec = replace(spec, names_by="alignment")
@@ -141,7 +147,7 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
     notes = load_parts_(network, recipe.network)
     if recipe.start_from:
         with grounder_file(recipe.start_from) as path:
-            notes += load_grounder_weights(network, path)
+            notes += load_grounder_weights(network, path, without=own_parts(recipe.network))
     freeze_(network, recipe.frozen)
     modules: dict[str, nn.Module] = {"model": network}
     if recipe.average:
@@ -151,10 +157,6 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
         modules[WORDS] = word_head(dim, tokenizer.vocab_size).to(place.device)
     model = wrap(network, place.parallel)
     optimizer = _optimizer(recipe, modules)
-    data = open_data(
-        recipe.network, recipe.scenes, recipe.views, run, place, epochs=recipe.epochs,
-        batch_size=recipe.batch_size, eval_batch_size=recipe.eval_batch_size, seed=recipe.seed,
-    )  # fmt: skip
     job = Job(modules, {"optimizer": optimizer}, place.device)
     job.about = {
         "grounder": json.dumps(grounder_to_dict(spec)),

@@ -7,7 +7,8 @@ from typing import Literal
 from torch import nn
 
 from eyespot.data.answers import CLEVR_WORDS, SCENES_WORDS, read_answer_words
-from eyespot.data.tokens import Tokenizer, read_tokenizer, scenes_tokenizer
+from eyespot.data.grounding_sources import GroundingSource
+from eyespot.data.tokens import Tokenizer, read_tokenizer, scenes_tokenizer, train_vocabulary
 from eyespot.design.by_name import to_spec
 from eyespot.errors import RecipeError
 from eyespot.models.answer_heads import heads_for
@@ -29,6 +30,8 @@ _TEXT: dict[str, RobertaSizes] = {
     "bert-base": BertSizes(),
     "small": BertSizes(dim=128, num_layers=1, num_heads=4, ffn_dim=256, num_positions=64),
 }
+_MAX_VOCABULARY = 8000
+"""Most tokens of a vocabulary made of captions; rarer words are spelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Network:
         text: The text encoder; "small" is for the package's own vocabulary.
         text_weights: A folder or file of its weights, as Hugging Face names them; "" for new ones.
         text_dropout: Of the text encoder, in training.
-        vocabulary: Its tokenizer.json, vocab.txt or folder; "" for the package's own.
+        vocabulary: Its tokenizer.json, vocab.txt or folder; "" for the package's own; "captions",
+            with a "small" encoder, for the words of the training captions.
         dim: Width of the transformer.
         num_heads: Of every attention.
         num_encoder_layers: Over image and text.
@@ -145,8 +149,12 @@ def _answer_heads(answers: str) -> tuple[AnswerHead, ...]:
     return heads_for(read_answer_words(Path(answers)).by_head(), like=GQA_HEADS)
 
 
-def network_tokenizer(network: Network) -> Tokenizer:
+def network_tokenizer(network: Network, captions: GroundingSource) -> Tokenizer:
     """Return the tokenizer of a recipe's network.
+
+    Args:
+        network: Of the recipe.
+        captions: What it is trained on.
 
     Raises:
         RecipeError: If its vocabulary is not the text encoder's.
@@ -160,6 +168,14 @@ def network_tokenizer(network: Network) -> Tokenizer:
                 "its tokenizer.json, of vocab.json and merges.txt, or of vocab.txt"
             )
         return scenes_tokenizer(max_tokens=most)
+    if network.vocabulary == "captions":
+        if network.text != "small":
+            raise RecipeError(
+                "need --network.text small for a vocabulary of the captions' words, got "
+                f"{network.text!r}, which has one of its own"
+            )
+        texts = (captions.caption(i, 0).caption for i in range(len(captions)))
+        return Tokenizer(train_vocabulary(texts, _MAX_VOCABULARY).to_str(), max_tokens=most)
     tokenizer = read_tokenizer(Path(network.vocabulary), max_tokens=most)
     if network.text != "small" and tokenizer.vocab_size > sizes.vocab_size:
         raise RecipeError(
@@ -167,6 +183,13 @@ def network_tokenizer(network: Network) -> Tokenizer:
             f"{tokenizer.vocab_size} in {network.vocabulary}"
         )
     return tokenizer
+
+
+def own_parts(network: Network) -> tuple[str, ...]:
+    """Return the starts of the names of tensors that depend on weights the recipe names."""
+    backbone = ("backbone.", "input_proj.", "finer_proj.", "level_embed.")
+    text = ("transformer.text_encoder.", "transformer.resizer.")
+    return (backbone if network.backbone_weights else ()) + (text if network.text_weights else ())
 
 
 def load_parts_(model: nn.Module, network: Network) -> list[str]:

@@ -111,12 +111,19 @@ def read_grounder(path: str | Path) -> LoadedGrounder:
     return LoadedGrounder(model.requires_grad_(False).eval(), spec, tokenizer)
 
 
-def load_grounder_weights(model: nn.Module, path: Path) -> list[str]:
+def load_grounder_weights(
+    model: nn.Module, path: Path, *, without: tuple[str, ...] = ()
+) -> list[str]:
     """Begin with another grounder's weights, in place; return notes.
 
     Every tensor of the file must have a place of its shape, but for heads that this network does
     not have: those are left out and named. Parts that the file lacks, such as new heads, keep their
     fresh weights and are named.
+
+    Args:
+        model: The network.
+        path: The other grounder's file.
+        without: Starts of a detector's names of tensors that stay as they are.
 
     Raises:
         WeightsError: If a tensor of the file has no place; the network is unchanged.
@@ -127,6 +134,7 @@ def load_grounder_weights(model: nn.Module, path: Path) -> list[str]:
     if own.keys() & {f"detr.{key}" for key in tensors}:  # a detector's, for a segmenting one
         tensors = {f"detr.{key}": value for key, value in tensors.items()}
     tensors = {k: v for k, v in tensors.items() if k in own or not k.endswith(_COUNTER)}
+    tensors = {k: v for k, v in tensors.items() if not _starts(k, without)}
     unused = [k for k in tensors if k not in own and k.removeprefix("detr.").startswith(_HEADS)]
     tensors = {key: value for key, value in tensors.items() if key not in unused}
     wrong = [k for k, v in tensors.items() if k not in own or own[k].shape != v.shape]
@@ -138,9 +146,14 @@ def load_grounder_weights(model: nn.Module, path: Path) -> list[str]:
     with torch.no_grad():
         for key, value in tensors.items():
             own[key].copy_(value)
-    fresh = sorted({key.removeprefix("detr.").split(".")[0] for key in own if key not in tensors})
+    lacking = [key for key in own if key not in tensors and not _starts(key, without)]
+    fresh = sorted({key.removeprefix("detr.").split(".")[0] for key in lacking})
     left = sorted({key.removeprefix("detr.").split(".")[0] for key in unused})
     return [
         *([f"new weights for {', '.join(fresh)}"] if fresh else []),
         *([f"left out of {path}: {', '.join(left)}"] if left else []),
     ]
+
+
+def _starts(key: str, starts: tuple[str, ...]) -> bool:
+    return key.removeprefix("detr.").startswith(starts)

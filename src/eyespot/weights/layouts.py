@@ -20,6 +20,11 @@ _EFFNET_NOTE = (
     "ours are EfficientNets with symmetric padding and batch norm epsilon 1e-5; weights trained "
     "with others (timm's tf_ ones, torchvision's B5 and up) fit the shapes but give other outputs"
 )
+_LITE_NOTE = (
+    "changed the weights of EfficientNet-Lite to take images of ImageNet's mean and spread and "
+    "batch norm epsilon 1e-5; they were made with TensorFlow's padding, which a grounder has with "
+    "network.padding tensorflow"
+)
 _SAME = (Rule("{any}", "{any}"),)
 
 _SEQUENCES = {"a.0": "a", "a.1": "a_bn", "b.0": "b", "b.1": "b_bn"}
@@ -122,6 +127,7 @@ _VISSL_GROUPED_BLOCK = "_feature_blocks.res{n+1}.block{n}-part{part}.block{n}-{i
 _CLASSY = "trunk_output.block{n}.block{n}-{i}."
 _CLASSY_GROUPED = "trunk_output.block{n}.block{n}-part{part}.block{n}-{i}."
 _TIMM_EFFNET = "blocks.{n-1}.{i}."
+_EFFNET_LITE = "_blocks.{n}.{i}."
 _TORCHVISION_EFFNET = "features.{n}.{i}.block."
 
 PYCLS = Layout(
@@ -323,6 +329,27 @@ TIMM_EFFNET = Layout(
     marker=(f"{_TIMM_EFFNET}conv_pwl.weight", f"{_BLOCK}exp.weight"),
     note=_EFFNET_NOTE,
 )
+EFFNET_LITE = Layout(
+    "efficientnet-lite",
+    (f"{_EFFNET_LITE}_depthwise_conv.weight",),
+    (
+        *modules("", "stem.", {"_conv_stem": "conv", "_bn0": "bn"}),
+        *modules("", "head.", {"_conv_head": "conv", "_bn1": "conv_bn", "_fc": "fc"}),
+        *modules(
+            _EFFNET_LITE,
+            _BLOCK,
+            {
+                "_expand_conv": "exp",
+                "_bn0": "exp_bn",
+                "_depthwise_conv": "dwise",
+                "_bn1": "dwise_bn",
+                "_project_conv": "lin_proj",
+                "_bn2": "lin_proj_bn",
+            },
+        ),
+    ),
+    note=_LITE_NOTE,
+)
 TORCHVISION_EFFNET = Layout(
     "torchvision-efficientnet",
     (f"{_TORCHVISION_EFFNET}0.0.weight",),
@@ -380,6 +407,7 @@ LAYOUTS = (
     TRANSFORMERS_REGNET,
     TRANSFORMERS_REGNET_TRUNK,
     TIMM_EFFNET,
+    EFFNET_LITE,
     TORCHVISION_EFFNET,
 )
 

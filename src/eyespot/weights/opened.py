@@ -9,9 +9,10 @@ from torch import Tensor
 
 from eyespot.errors import WeightsError
 from eyespot.weights.checkpoints import ChannelOrder, unwrap
+from eyespot.weights.effnet_lite import count_stages, for_imagenet_images
 from eyespot.weights.files import read_file
 from eyespot.weights.key_maps import to_ours
-from eyespot.weights.layouts import PYCLS, PYCLS_VIT, recognise
+from eyespot.weights.layouts import EFFNET_LITE, PYCLS, PYCLS_VIT, recognise
 
 _FIRST = re.compile(r"(.*\.)?(?:stem\.conv|patch_embed\.proj)\.weight")  # of every network of ours
 
@@ -56,8 +57,9 @@ def open_weights(
     if prefix is None and metadata.get("format") == "eyespot":
         prefix = _backbone_prefix(tree, str(path))
     inside = unwrap(tree, path, prefix=prefix)
-    layout = recognise(inside.state_dict.keys())
-    renamed = to_ours(layout, inside.state_dict)
+    state_dict = count_stages(inside.state_dict)
+    layout = recognise(state_dict.keys())
+    renamed = to_ours(layout, state_dict)
     notes = [*inside.notes]
     if layout.note:
         notes.append(layout.note)
@@ -71,6 +73,8 @@ def open_weights(
             'are, load them with channel_order="bgr"'
         )
     tensors = renamed.weights
+    if layout is EFFNET_LITE:
+        tensors = for_imagenet_images(tensors)
     if order == "bgr":
         tensors = _flip_channels(tensors)
         notes.append("flipped the first convolution's input channels from BGR to RGB")
