@@ -36,7 +36,8 @@ def sinkhorn(
 
     - "swav": exp(scores / epsilon) as the paper's code has it; float32 overflows once a score
       exceeds 88 epsilon.
-    - "stable": the same with each sample's sum of exponentials taken out, as a softmax does.
+    - "stable": the same with each sample's sum of exponentials taken out, as a softmax does; for
+      scores that differ by less than some 80 epsilon (cosines at 0.05: 40), or exp underflows.
     - "log": in log space, right for any range of scores; the slowest.
     - "vissl": "stable" with VISSL's guards. When exp underflows for all samples of a prototype,
       1e-12 is added to all codes, whose sum is one; an infinite factor becomes the greatest finite
