@@ -5,7 +5,7 @@ and taught shapes (classify/scenes, labels), all of one architecture and on the 
 pictures; and, from SwAV's trunk, without the contrastive alignment and without soft-token
 prediction: MDETR's ablation of its two losses. All are measured on 1,000 scenes of another seed.
 
-Run: python -m benchmarks.grounding_starts OUT [--seeds 1] [--at-once 2]
+Run: python benchmarks/grounding_starts.py OUT [--seeds 1] [--at-once 2] [--only KIND ...]
 Started again, it goes on. Writes docs/results/grounding-starts.json and .md.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.common import environment
+from common import environment
 
 import eyespot
 from eyespot.cli import main as eyespot_command
@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--only", nargs="*", choices=KINDS, default=KINDS)
     args = parser.parse_args()
     for seed in range(1, args.seeds + 1):  # once, before several runs ask for it at once
         for name in filter(None, STARTS.values()):
@@ -115,7 +116,7 @@ def main() -> None:
         asked = [
             pool.submit(one, kind, seed, args.out)
             for seed in range(1, args.seeds + 1)
-            for kind in KINDS
+            for kind in args.only
         ]
         rows = [future.result() for future in asked]
     write(rows, args)
@@ -123,7 +124,7 @@ def main() -> None:
 
 def write(rows: list[Row], args: argparse.Namespace) -> None:
     """Write the rows and a table of their means."""
-    command = f"python -m benchmarks.grounding_starts OUT --seeds {args.seeds}"
+    command = f"python benchmarks/grounding_starts.py OUT --seeds {args.seeds}"
     where = environment("cpu") | {"command": command}
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / "grounding-starts.json"
@@ -149,7 +150,7 @@ def write(rows: list[Row], args: argparse.Namespace) -> None:
         + " | seconds |",
         "|---" * (5 + len(steps)) + "|",
     ]
-    for kind in KINDS:
+    for kind in dict.fromkeys(row["start or loss"] for row in rows):
         mine = [row for row in rows if row["start or loss"] == kind]
         shares = [statistics.mean(row[key] for row in mine) for key in ("R@1", "R@10", "P@1")]
         shares += [
