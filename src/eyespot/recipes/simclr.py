@@ -92,8 +92,8 @@ def scenes() -> SelfSupRecipe:
     """SwAV's small recipe on rendered scenes, with SimCLR's loss: all else is equal.
 
     Run:     eyespot train simclr/scenes --data scenes:size=64,max_objects=1 --out DIR
-    Expect:  QUICKSTART_EXPECT
-    Cost:    QUICKSTART_COST
+    Expect:  not measured yet (python benchmarks/swav_runs.py)
+    Cost:    about that of swav/scenes
     """
     return replace(SCENES, method=SimCLR(hidden_dims=(256,), out_dim=64, head_norm=True))
 

@@ -194,8 +194,9 @@ def scenes() -> SelfSupRecipe:
     One thing a picture is easiest to learn from; render them once with `eyespot data shard`.
 
     Run:     eyespot train swav/scenes --data scenes:size=64,max_objects=1,materials=matte --out DIR
-    Expect:  QUICKSTART_EXPECT
-    Cost:    QUICKSTART_COST
+    Expect:  in `eyespot quickstart`, with a network of 60 megaflops, 20 neighbours are right for
+             49.6 % of eight shapes, those of a random network for 35.5 % (one seed)
+    Cost:    700 steps of that network: 2 minutes in one thread
     """
     return replace(
         SCENES,
