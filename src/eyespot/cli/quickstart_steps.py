@@ -46,7 +46,7 @@ def pretrain(out: Path, *, fast: bool) -> list[Command]:
     data, run = out / _named("unlabelled", fast), out / "pretrained"
     spec = out / "backbone.json"
     probe = f"--data {data} --size-px 64 --resize-px 64 --ks 20 --json"
-    train = f"train swav/scenes --model {spec} --data {data} --out {run}"
+    train = f"train swav/scenes --model {spec} --data {data} --out {run} --log-every 50"
     long = [_command("pretrain", train, 180, run / "weights.safetensors")]
     return [
         _command("render", f"data shard {WORLD},{count} {data}", 6 if fast else 16),
@@ -64,7 +64,8 @@ def ground(out: Path, *, fast: bool) -> list[Command]:
         return [_command("evaluate", f"{shipped} {fresh}", 20)]
     run = out / "grounder"
     start = f"--network.backbone {out / 'backbone.json'} --network.backbone-weights"
-    train = f"train ground/quickstart --data scenes --out {run} {start} {out / 'pretrained'}"
+    start += f" {out / 'pretrained'} --log-every 100"
+    train = f"train ground/quickstart --data scenes --out {run} {start}"
     return [
         _command("train", train, 330, run / "weights.safetensors"),
         _command("evaluate", f"eval {run} {fresh}", 15),
