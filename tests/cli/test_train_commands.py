@@ -312,3 +312,18 @@ def test_a_run_that_diverges_ends_with_a_sentence_and_is_replayed(tmp_path, caps
     assert code == 0
     assert "again:    the loss is nan" in out
     assert "first:    the output of " in out
+
+
+def test_weights_are_measured_under_a_recipe_without_a_run(capsys, tmp_path):
+    train(capsys, tmp_path / "run")
+    code, out, _ = run(capsys, "eval", tmp_path / "run", "--json", "--workers", 0)
+    assert code == 0
+    weights = tmp_path / "run" / "weights.safetensors"
+    recipe = tmp_path / "run" / "recipe.json"
+    words = ("eval", recipe, "--weights", weights, "--workers", 0)
+    code, again, _ = run(capsys, *words, "--data", SCENES, "--json")
+    assert code == 0
+    assert json.loads(again) == pytest.approx(json.loads(out), rel=1e-5)
+    code, _, error = run(capsys, *words)
+    assert code == 2
+    assert "need --data" in error

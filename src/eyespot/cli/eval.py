@@ -20,7 +20,7 @@ def eval(
     """Measure a training run on its evaluation data, or on other data; or weights under a recipe.
 
     Args:
-        run: The folder that `eyespot train` wrote; with --weights, the name of a recipe.
+        run: The folder that `eyespot train` wrote; with --weights, a recipe: a name or a file.
         weights: Weights to measure as the recipe evaluates: a file, or a name that the recipe's
             task knows, such as scenes-small.
         data: Training data, if it is elsewhere now (statistics and splits come from it).
