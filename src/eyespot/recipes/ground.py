@@ -213,7 +213,7 @@ def finetune_small() -> GroundRecipe:
 
     Run:     eyespot train ground/finetune_small --data FOLDER --out DIR
     Expect:  that it learns your words for your things; it has 1.2 million parameters, and has seen
-             drawings alone
+             drawings alone: R@1 0.51 where ground/finetune_photographs has 0.81
     Cost:    about a second a step on one CPU
     """
     return replace(
@@ -249,8 +249,9 @@ def finetune_photographs() -> GroundRecipe:
 
     Run:     eyespot train ground/finetune_photographs --data FOLDER --out DIR \
              --network.backbone-weights LITE0
-    Expect:  not measured yet
-    Cost:    not measured yet
+    Expect:  on 4,000 composed pictures of 20 things R@1 0.81 on backgrounds never seen; each thing
+             is one picture found again (docs/results/own-data.md)
+    Cost:    2,000 steps at 128 px, 0.2 s each in a quiet thread of a CPU
     """
     return replace(
         scenes_small(),
