@@ -131,15 +131,17 @@ def write(rows: list[Row], args: argparse.Namespace) -> None:
     path.write_text(json.dumps({"where": where, "rows": rows}, indent=1) + "\n")
     recipe = get_recipe("ground/quickstart")
     steps = [step for step, _ in rows[0]["curve"]]
+    ablated = any(row["start or loss"] in LOSSES for row in rows)
     lines = [
         "# What a small grounder begins with, and its two losses",
         "",
         f"`ground/quickstart`, {steps[-1]:,} steps of {recipe.batch_size} scenes of 80 px with one "
         "to three things, on a RegNetY-200MF scaled to 60 megaflops (0.84 million parameters). The "
         "trunk begins at random, with `swav/scenes` (700 steps without labels), or with "
-        "`classify/scenes` (414 steps, the shape of each picture's one thing as label). Without "
-        "one of the losses, it begins with SwAV's trunk. Averaged weights, 1,000 scenes of "
-        f"another seed; {args.at_once} runs at a time, one thread each, on {where['device']}, "
+        "`classify/scenes` (414 steps, the shape of each picture's one thing as label)."
+        + (" Without one of the losses, it begins with SwAV's trunk." if ablated else "")
+        + " Averaged weights, 1,000 scenes of another seed; "
+        f"{args.at_once} at a time, one thread each, on {where['device']}, "
         f"torch {where['versions']['torch']}, {where['run'][:10]}. Mean of {args.seeds} "
         f"seed{'s' * (args.seeds > 1)}.",
         "",
