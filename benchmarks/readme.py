@@ -95,6 +95,8 @@ def training() -> list[list[str]]:
         swav(),
         seer(),
         answers(),
+        photographs(),
+        trunks(),
         ["published SwAV, SEER and MDETR results", "not attempted", "-"],
     ]
 
@@ -177,6 +179,34 @@ def answers() -> list[str]:
         f"a constant {row['constant']:.1f} % (`answer/scenes_small`, one seed)",
         "measured",
         source("docs/answer.md", found["where"]),
+    ]
+
+
+def photographs() -> list[str]:
+    """Return what is found in pictures composed of photographs."""
+    found = read("own-data")
+    shares = [row["phrases_r1"] for row in found["rows"]]
+    first = found["rows"][0]
+    return [
+        f"phrases in {first['pictures']} pictures composed of real photographs, {first['things']} "
+        "things, backgrounds never seen: right box first in "
+        f"{' and '.join(f'{share:.0f}' for share in shares)} % ({_number(len(shares))} seeds, frozen "
+        "EfficientNet-Lite0); each thing is one picture found again",
+        "measured",
+        source("docs/results/own-data.md", found["where"]),
+    ]
+
+
+def trunks() -> list[str]:
+    """Return what a small grounder reaches from each start of its trunk."""
+    found = read("grounding-starts")
+    shares = {row["start or loss"]: 100 * row["R@1"] for row in found["rows"]}
+    return [
+        "the quickstart's grounder on 1,000 fresh scenes, right box first, by what its trunk begins "
+        f"with: random {shares['random']:.1f} %, SwAV {shares['SwAV']:.1f} %, labels of shapes "
+        f"{shares['shapes taught']:.1f} % (one seed)",
+        "measured; a short SwAV does not help phrases here",
+        source("docs/results/grounding-starts.md", found["where"]),
     ]
 
 
