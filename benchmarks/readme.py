@@ -188,10 +188,10 @@ def photographs() -> list[str]:
     shares = [row["phrases_r1"] for row in found["rows"]]
     first = found["rows"][0]
     return [
-        f"phrases in {first['pictures']} pictures composed of real photographs, {first['things']} "
-        "things, backgrounds never seen: right box first in "
-        f"{' and '.join(f'{share:.0f}' for share in shares)} % ({_number(len(shares))} seeds, frozen "
-        "EfficientNet-Lite0); each thing is one picture found again",
+        f"phrases in {first['pictures']} pictures composed of real photographs, "
+        f"{first['things']} things, backgrounds never seen: right box first in "
+        f"{' and '.join(f'{share:.0f}' for share in shares)} % ({_number(len(shares))} seeds, "
+        "frozen EfficientNet-Lite0); each thing is one picture found again",
         "measured",
         source("docs/results/own-data.md", found["where"]),
     ]
@@ -202,8 +202,8 @@ def trunks() -> list[str]:
     found = read("grounding-starts")
     shares = {row["start or loss"]: 100 * row["R@1"] for row in found["rows"]}
     return [
-        "the quickstart's grounder on 1,000 fresh scenes, right box first, by what its trunk begins "
-        f"with: random {shares['random']:.1f} %, SwAV {shares['SwAV']:.1f} %, labels of shapes "
+        "the quickstart's grounder on 1,000 fresh scenes, right box first, by what its trunk "
+        f"begins with: random {shares['random']:.1f} %, SwAV {shares['SwAV']:.1f} %, labels of shapes "
         f"{shares['shapes taught']:.1f} % (one seed)",
         "measured; a short SwAV does not help phrases here",
         source("docs/results/grounding-starts.md", found["where"]),
