@@ -203,8 +203,8 @@ def trunks() -> list[str]:
     shares = {row["start or loss"]: 100 * row["R@1"] for row in found["rows"]}
     return [
         "the quickstart's grounder on 1,000 fresh scenes, right box first, by what its trunk "
-        f"begins with: random {shares['random']:.1f} %, SwAV {shares['SwAV']:.1f} %, labels of shapes "
-        f"{shares['shapes taught']:.1f} % (one seed)",
+        f"begins with: random {shares['random']:.1f} %, SwAV {shares['SwAV']:.1f} %, labels of "
+        f"shapes {shares['shapes taught']:.1f} % (one seed)",
         "measured; a short SwAV does not help phrases here",
         source("docs/results/grounding-starts.md", found["where"]),
     ]
