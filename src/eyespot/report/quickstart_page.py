@@ -116,7 +116,10 @@ def _ground(data: Data) -> list[str]:
     figures = []
     if curve is not None:
         figures = [
-            _drawn("loss over steps", lambda: _steps_figure(curve, "loss", "loss")),
+            _drawn(
+                "loss over steps; at first the backbone alone learns to name boxes by words",
+                lambda: _steps_figure(curve, "loss", "loss"),
+            ),
             _drawn("recall over steps", lambda: _evaluations_figure(curve, "average_R@1")),
         ]
     return [
