@@ -38,10 +38,8 @@ def pil_decode(photo: bytes, index: int = 0) -> Image.Image:
 
 
 def training_view(photo: bytes, index: int, view: TrainView = VIEW) -> np.ndarray:
-    """Decode what the crop needs, random resized crop, flip, and the policy if there is one."""
-    where = {"seed": 0, "epoch": 0, "index": index}
-    image = decode_image(photo, rows_needed=partial(view.rows_needed, **where))
-    return view(image, **where)[0]
+    """Decode, random resized crop, flip, and the policy if there is one."""
+    return view(decode_image(photo), seed=0, epoch=0, index=index)[0]
 
 
 def pil_training_view(photo: bytes, index: int) -> np.ndarray:

@@ -7,7 +7,6 @@ import zlib
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-import simplejpeg
 from hypothesis import given, settings
 from PIL import Image, ImageOps
 
@@ -145,68 +144,6 @@ def test_reduced_decoding_keeps_the_shorter_side(min_side):
     height, width = small.shape[:2]
     expected = np.asarray(Image.fromarray(full).resize((width, height), Image.Resampling.BOX))
     assert np.abs(small.astype(int) - expected).mean() < 1.5
-
-
-LAYOUTS = [
-    {"subsampling": subsampling, "restart_marker_blocks": restarts}
-    for subsampling in ("4:4:4", "4:2:2", "4:2:0")
-    for restarts in (0, 3)
-]
-
-
-@given(
-    height=st.integers(1, 90),
-    width=st.integers(1, 90),
-    layout=st.sampled_from(LAYOUTS),
-    grey=st.booleans(),
-    share=st.floats(0, 1),
-    seed=st.integers(0, 99),
-)
-@settings(max_examples=200, deadline=None)
-def test_rows_decoded_alone_are_those_of_the_whole(height, width, layout, grey, share, seed):
-    picture = Image.fromarray(noise_picture(height, width, seed))
-    data = encode(picture.convert("L") if grey else picture, "JPEG", quality=92, **layout)
-    rows = round(share * height)
-    top = decode_image(data, rows_needed=lambda *size: rows if size == (height, width) else 0)
-    assert top.shape == (height, width, 3)
-    np.testing.assert_array_equal(top[:rows], decode_image(data)[:rows])
-
-
-@pytest.mark.parametrize("subsampling", ["444", "422", "420", "440", "411"])
-@pytest.mark.parametrize("rows", [7, 8, 15, 16, 31, 32, 50])
-def test_rows_alone_know_the_colours_below_them(subsampling, rows):
-    data = simplejpeg.encode_jpeg(noise_picture(70, 50), colorsubsampling=subsampling)
-    top = decode_image(data, rows_needed=lambda *_: rows)
-    np.testing.assert_array_equal(top[:rows], decode_image(data)[:rows])
-
-
-@pytest.mark.parametrize("options", [{"progressive": True}, {"exif": {0x0112: 3}}, {}, {"bad": 1}])
-def test_rows_are_decoded_alone_only_where_they_come_first(options):
-    picture = Image.fromarray(noise_picture(200, 40))
-    exif = Image.Exif()
-    exif.update(options.pop("exif", {}))
-    stray = b"abc" * options.pop("bad", 0)  # between the headers: only PIL can tell
-    data = encode(picture, "JPEG", exif=exif, **options)
-    at = data.index(b"\xff\xda")
-    top = decode_image(data[:at] + stray + data[at:], rows_needed=lambda *_: 8)
-    plain = not (options or exif or stray)
-    assert np.array_equal(top, decode_image(data)) != plain
-    assert bool(top[9:].any()) != plain
-
-
-def test_cmyk_is_decoded_as_a_whole():
-    data = encode(Image.fromarray(noise_picture(200, 40)).convert("CMYK"), "JPEG")
-    top = decode_image(data, rows_needed=lambda *_: 8)
-    np.testing.assert_array_equal(top, decode_image(data))
-
-
-@pytest.mark.parametrize("kept", [0.3, 0.6])
-@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
-def test_missing_rows_are_noticed_where_they_are_needed(kept, end):
-    data = encode(noise_picture(200, 40), "JPEG")
-    cut = data[: round(kept * len(data))] + end
-    with pytest.raises(ValueError, match=r"a JPEG of \d+ bytes is truncated or broken"):
-        decode_image(cut, rows_needed=lambda *_: 150)
 
 
 def patched_jpeg(side: int) -> bytes:

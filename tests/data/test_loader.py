@@ -80,14 +80,18 @@ def test_a_batch_holds_the_samples_of_its_step(whole):
                 np.testing.assert_array_equal(one.permute(1, 2, 0).numpy(), other)
 
 
-def test_rows_that_a_view_does_not_read_change_no_bit():
-    view = TrainView(16)
-    for batch in batches(views=view, stop_step=9):
-        epoch, _ = Order(40, 8, 3).batch(batch.step)
-        for got, index in zip(batch.images[0][0], batch.indices.tolist(), strict=True):
-            whole = decode_image(PHOTOS.files[index])
-            (expected,) = view(whole, seed=3, epoch=epoch, index=index)
-            np.testing.assert_array_equal(got.permute(1, 2, 0).numpy(), expected)
+@pytest.mark.parametrize("at", [0.1, 0.3, 0.5])
+def test_damage_is_noticed_wherever_the_crop_is(at):
+    """Zeros in a JPEG shorten its data: the damage shows at the end, below most crops."""
+    data = bytearray(encode(smooth_picture(200, 160), "JPEG"))
+    place = round(at * len(data) + (1 - at) * (data.index(b"\xff\xda") + 14))
+    data[place : place + 40] = bytes(40)
+    samples = Photos(3)
+    samples.files[1] = bytes(data)
+    view = TrainView(16, area=(0.05, 0.1))
+    for epoch in range(5):
+        found = Examples(samples, view, seed=0)[0, epoch, 1]
+        assert (found.index, [bad.index for bad in found.bad]) == (2, [1])
 
 
 def test_views_of_one_size_are_one_tensor(whole):

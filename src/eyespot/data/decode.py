@@ -5,7 +5,6 @@ Shapes: H, W of the picture as it is meant to be seen (turned by EXIF).
 
 import io
 import struct
-from collections.abc import Callable
 
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
@@ -29,11 +28,7 @@ _BROKEN_JPEG = ("remature end", "Huffman", "progression")
 
 
 def decode_image(
-    data: bytes,
-    *,
-    max_pixels: int = MAX_PIXELS,
-    min_side: int | None = None,
-    rows_needed: Callable[[int, int], int] | None = None,
+    data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Decode one image to RGB, whatever its colour model, upright.
 
@@ -45,9 +40,6 @@ def decode_image(
         max_pixels: Refuse more stored pixels than this, before anything is decoded.
         min_side: If given, a JPEG may be decoded at 1/2, 3/8, 1/4 or 1/8 of its size as long as
             both sides stay at least this long; it never gets larger than stored.
-        rows_needed: If given, it is told the height and width and returns how many rows, from the
-            top, must be right; the decoder may stop there and leave the others black. Damage is
-            then noticed only if it takes pixels away from these rows. Goes with no `min_side`.
 
     Raises:
         ValueError: If the bytes are no image, too large, truncated or broken.
@@ -57,11 +49,7 @@ def decode_image(
     if header.format != "JPEG":
         return _decode_with_pil(data, max_pixels)
     facts = jpeg_facts(data)
-    pixels = None
-    if rows_needed is not None and min_side is None and facts.one_scan and facts.orientation == 1:
-        pixels = _decode_top(data, header, facts, rows_needed(header.height, header.width))
-    if pixels is None:
-        pixels = _decode_jpeg(data, min_side, facts)
+    pixels = _decode_jpeg(data, min_side, facts)
     if pixels is None:
         return _decode_with_pil(data, max_pixels)
     return upright(pixels, facts.orientation)
@@ -84,29 +72,6 @@ def _check_size(header: ImageHeader, max_pixels: int) -> None:
             f"need at most {max_pixels} pixels, got {header.format} of {header.width}x"
             f"{header.height}; raise max_pixels if the picture is meant to be this large"
         )
-
-
-def _decode_top(
-    data: bytes, header: ImageHeader, facts: JpegFacts, num_rows: int
-) -> np.ndarray | None:
-    """Decode the top rows alone by telling the decoder that the picture ends below them.
-
-    Colours are interpolated between rows, so the row above the picture's end may differ: one more
-    is decoded. Returns None if the picture is to be decoded as a whole.
-    """
-    num_rows += 1
-    is_cmyk = data[facts.frame + 9] == 4  # components
-    if num_rows >= header.height or is_cmyk:
-        return None
-    shorter = bytearray(data)
-    struct.pack_into(">H", shorter, facts.frame + 5, num_rows)
-    pixels = np.zeros((header.height, header.width, 3), np.uint8)
-    try:
-        simplejpeg.decode_jpeg(shorter, buffer=pixels)
-    except ValueError as error:
-        if "extraneous bytes before marker" not in str(error):  # which are the other rows
-            return None
-    return pixels
 
 
 def _decode_jpeg(data: bytes, min_side: int | None, facts: JpegFacts) -> np.ndarray | None:

@@ -33,11 +33,7 @@ NO_LABEL = -1
 _SHIFT_VIEW = 1 << 32  # the view whose draws belong to the colour shift
 
 MakeViews = Callable[..., list[np.ndarray]]
-"""`multi_crop` with its kinds, a `TrainView`, ...: (image, *, seed, epoch, index) -> views.
-
-If it has a method `rows_needed`, (height, width, *, seed, epoch, index) -> rows read from the top,
-the rows below may be black.
-"""
+"""`multi_crop` with its kinds, a `TrainView`, ...: (image, *, seed, epoch, index) -> views."""
 
 
 @dataclass(frozen=True)
@@ -142,15 +138,14 @@ class Examples(Dataset[Example]):
         self.seed = seed
         self.pca_std = pca_std
         self.draw_steps = draw_steps
-        self.max_pixels = max_pixels
-        self.min_side = min_side
+        self._decode = partial(_decode, max_pixels=max_pixels, min_side=min_side)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, where: tuple[int, int, int]) -> Example:
         step, epoch, asked = where
-        found = fetch(self.samples, asked, partial(self._decode, epoch))
+        found = fetch(self.samples, asked, self._decode)
         where_from = {"seed": self.seed, "epoch": epoch, "index": found.index}
         views = self.make_views(found.pixels, **where_from)
         steps = None
@@ -162,16 +157,6 @@ class Examples(Dataset[Example]):
             shift = pca_shift(draws, std=self.pca_std)
         label = NO_LABEL if found.label is None else found.label
         return Example(step, views, label, found.index, shift, found.bad, steps)
-
-    def _decode(self, epoch: int, image: bytes | np.ndarray, index: int) -> np.ndarray:
-        if isinstance(image, np.ndarray):
-            return image
-        rows_needed = getattr(self.make_views, "rows_needed", None)
-        if rows_needed is not None:
-            rows_needed = partial(rows_needed, seed=self.seed, epoch=epoch, index=index)
-        return decode_image(
-            image, max_pixels=self.max_pixels, min_side=self.min_side, rows_needed=rows_needed
-        )
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Put examples together, as `collate` says."""
@@ -303,6 +288,14 @@ def _stack(views: list[list[np.ndarray]]) -> UInt8[Tensor, "v b 3 h w"]:
         for view, pixels in enumerate(of_sample):
             target[view, sample] = pixels
     return stack.permute(0, 1, 4, 2, 3)  # [V, B, 3, h, w]
+
+
+def _decode(
+    image: bytes | np.ndarray, *, max_pixels: int, min_side: int | None
+) -> UInt8[np.ndarray, "h w 3"]:
+    if isinstance(image, np.ndarray):
+        return image
+    return decode_image(image, max_pixels=max_pixels, min_side=min_side)
 
 
 def _start_worker(worker: int) -> None:

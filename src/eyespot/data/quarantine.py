@@ -35,7 +35,7 @@ class Fetched:
 
 
 def fetch(
-    samples: Samples, index: int, decode: Callable[[bytes | np.ndarray, int], np.ndarray]
+    samples: Samples, index: int, decode: Callable[[bytes | np.ndarray], np.ndarray]
 ) -> Fetched:
     """Return a sample's pixels; of one that is damaged, those of the next index that is not.
 
@@ -45,7 +45,7 @@ def fetch(
     Args:
         samples: The dataset; after its last sample comes its first.
         index: Where to start.
-        decode: Turns the image of the sample at an index into RGB.
+        decode: Turns a sample's image into RGB.
 
     Raises:
         ValueError: If a hundred samples in a row are damaged, or all there are.
@@ -56,7 +56,7 @@ def fetch(
         name = str(place)
         try:
             image, label, name = samples[place]
-            return Fetched(decode(image, place), label, place, tuple(bad))
+            return Fetched(decode(image), label, place, tuple(bad))
         except ValueError as error:
             bad.append(BadSample(place, name, str(error)))
     raise ValueError(

@@ -54,11 +54,6 @@ class TrainView:
             view = distort(view, draw_distortion(draws, self.distortion))
         return [view]
 
-    def rows_needed(self, height: int, width: int, *, seed: int, epoch: int, index: int) -> int:
-        """Return the row at which the crop ends."""
-        box = draw_crop(Draws(seed, epoch, index), height, width, area=self.area)
-        return height if box is None else box.top + box.height
-
 
 @dataclass(frozen=True)
 class PaddedView:
