@@ -26,14 +26,14 @@ def test_commands_run_once_and_again_if_their_words_change(tmp_path, capfd):
 
 def test_what_was_done_before_a_failure_is_kept(tmp_path, capfd):
     wrong = Command("wrong", ("complexity", "RegNetQ"), 2)
-    with pytest.raises(ValueError, match="need `eyespot complexity` to end well, got exit code 2"):
+    with pytest.raises(ValueError, match="`eyespot complexity` to go to its end, got exit code 2"):
         run_all([COUNT, wrong], tmp_path)
     assert "unknown model" in capfd.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["count.json"]
 
 
 def test_a_command_that_leaves_nothing_behind_was_interrupted(tmp_path):
-    with pytest.raises(ValueError, match="the same command goes on from here"):
+    with pytest.raises(ValueError, match="got one that was stopped; what was done is kept"):
         run_all([COUNT._replace(leaves=tmp_path / "weights.safetensors")], tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -105,10 +105,12 @@ def _run(command: Command) -> Record:
         except KeyboardInterrupt:  # the command got it too, and saves what it has
             process.wait()
             failed = 130
-    if failed or (command.leaves is not None and not command.leaves.exists()):
+    stopped = command.leaves is not None and not command.leaves.exists()
+    if failed or stopped:
+        how = f"exit code {failed}" if failed else "one that was stopped"
         raise ValueError(
-            f"need `eyespot {command.words[0]}` to end well, got exit code {failed}; what was done "
-            "is kept, the same command goes on from here"
+            f"need `eyespot {command.words[0]}` to go to its end, got {how}; what was done is "
+            "kept, the same command goes on from here"
         )
     seconds = time.monotonic() - began
     return {"words": list(command.words), "said": "".join(lines), "seconds": seconds}

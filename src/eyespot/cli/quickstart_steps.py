@@ -46,7 +46,8 @@ def pretrain(out: Path, *, fast: bool) -> list[Command]:
     data, run = out / _named("unlabelled", fast), out / "pretrained"
     spec = out / "backbone.json"
     probe = f"--data {data} --size-px 64 --resize-px 64 --ks 20 --json"
-    train = f"train swav/scenes --model {spec} --data {data} --out {run} --log-every 50"
+    often = "--log-every 50 --checkpoint-every 100"
+    train = f"train swav/scenes --model {spec} --data {data} --out {run} {often}"
     long = [_command("pretrain", train, 180, run / "weights.safetensors")]
     return [
         _command("render", f"data shard {WORLD},{count} {data}", 6 if fast else 16),
@@ -64,7 +65,7 @@ def ground(out: Path, *, fast: bool) -> list[Command]:
         return [_command("evaluate", f"{shipped} {fresh}", 20)]
     run = out / "grounder"
     start = f"--network.backbone {out / 'backbone.json'} --network.backbone-weights"
-    start += f" {out / 'pretrained'} --log-every 100"
+    start += f" {out / 'pretrained'} --log-every 100 --checkpoint-every 200"
     train = f"train ground/quickstart --data scenes --out {run} {start}"
     return [
         _command("train", train, 330, run / "weights.safetensors"),
