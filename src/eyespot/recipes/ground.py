@@ -310,7 +310,8 @@ def scenes_small_no_alignment() -> GroundRecipe:
     """The small network without the contrastive alignment: MDETR's ablation of its two losses.
 
     Run:     eyespot train ground/scenes_small_no_alignment --data scenes --out DIR
-    Expect:  not measured yet (published on CLEVR-medium: AP 83.2 in place of 99.0)
+    Expect:  not measured; as good as both on a smaller one (docs/results/grounding-starts.md),
+             published on CLEVR-medium: AP 83.2 in place of 99.0
     Cost:    as ground/scenes_small
     """
     recipe = scenes_small()
@@ -325,7 +326,8 @@ def scenes_small_no_soft_token() -> GroundRecipe:
     """The small network without soft-token prediction; the alignment alone names phrases.
 
     Run:     eyespot train ground/scenes_small_no_soft_token --data scenes --out DIR
-    Expect:  not measured yet (published on CLEVR-medium: AP 87.7 in place of 99.0)
+    Expect:  not measured; as good as both on a smaller one (docs/results/grounding-starts.md),
+             published on CLEVR-medium: AP 87.7 in place of 99.0
     Cost:    as ground/scenes_small
     """
     recipe = scenes_small()
