@@ -204,8 +204,8 @@ def trunks() -> list[str]:
     return [
         "the quickstart's grounder on 1,000 fresh scenes, right box first, by what its trunk "
         f"begins with: random {shares['random']:.1f} %, SwAV {shares['SwAV']:.1f} %, labels of "
-        f"shapes {shares['shapes taught']:.1f} %; SwAV and soft tokens alone "
-        f"{shares['no alignment']:.1f} %, SwAV and alignment alone {shares['no soft tokens']:.1f} % "
+        f"shapes {shares['shapes taught']:.1f} %; from SwAV, soft tokens alone "
+        f"{shares['no alignment']:.1f} %, alignment alone {shares['no soft tokens']:.1f} % "
         "(one seed)",
         "measured; neither a short SwAV nor both losses together help phrases here",
         source("docs/results/grounding-starts.md", found["where"]),
