@@ -92,7 +92,8 @@ def training() -> list[list[str]]:
         ["ImageNet errors of any network", "not attempted", "-"],
         grounding(),
         optimizability(),
-        swav(),
+        swav("fashion_mnist", "Fashion-MNIST"),
+        swav("scenes", "rendered scenes"),
         seer(),
         answers(),
         photographs(),
@@ -143,18 +144,18 @@ def optimizability() -> list[str]:
     ]
 
 
-def swav() -> list[str]:
+def swav(form: str, on: str) -> list[str]:
     """Return what SwAV learns without labels, beside SimCLR and nothing."""
-    found = read("swav-fashion_mnist")
+    found = read(f"swav-{form}")
     names = ("swav", "random", "simclr")
     rows = {name: [r["knn"] for r in found["rows"] if r["run"] == name] for name in names}
     swavs, nothing, simclr = (statistics.mean(rows[name]) for name in names)
     beats = "beats" if swavs > simclr else "does not beat"
     return [
-        f"SwAV without labels on Fashion-MNIST, {_number(len(rows['swav']))} seeds: kNN "
+        f"SwAV without labels on {on}, {_number(len(rows['swav']))} seeds: kNN "
         f"{swavs:.1f} %, random network {nothing:.1f} %, SimCLR in as many steps {simclr:.1f} %",
         f"measured; SwAV {beats} SimCLR here",
-        source("docs/results/swav-fashion_mnist.md", found["where"]),
+        source(f"docs/results/swav-{form}.md", found["where"]),
     ]
 
 
