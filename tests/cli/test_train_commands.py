@@ -1,6 +1,10 @@
 """`eyespot train`, `eval` and `plan` with recipes, as a user types them and mistypes them."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -60,6 +64,25 @@ def test_help_of_a_recipe_says_what_to_expect(capsys):
     assert code == 0
     assert "3.9 minutes an epoch" in out
     assert "--optimizer.weight-decay" in out
+
+
+def test_a_stop_sent_to_the_workers_too_saves(tmp_path, spec_file):
+    # as Slurm sends it at the end of a job, and `timeout` does
+    command = [
+        sys.executable, "-m", "eyespot", "train", "classify/smoke", "--data", SCENES, "--model",
+        spec_file, "--out", tmp_path / "run", "--workers", "2", "--epochs", "400",
+        "--log-every", "1",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [str(part) for part in command], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    for line in process.stderr:
+        if line.startswith("step 4/"):
+            break
+    os.killpg(process.pid, signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "saved; run the same command to go on" in error
 
 
 def test_a_run_does_without_the_spec_file_it_was_given(capsys, tmp_path, spec_file):

@@ -1,10 +1,15 @@
+import contextlib
+import functools
+import http.server
 import io
 import json
 import multiprocessing
 import os
+import pathlib
 import pickle
 import shutil
 import tarfile
+import threading
 
 import hypothesis.strategies as st
 import numpy as np
@@ -289,6 +294,56 @@ def test_remote_shards_equal_local_ones(shards, tmp_path):
     members = [(f"{i}.jpg", PHOTO) for i in range(9)]
     memory.pipe("/bucket/s-001.tar", tar_of(members))  # of another size than its index says
     assert len(Shards("memory://bucket/s-001.tar", index_dir=tmp_path / "indexes")) == 9
+
+
+class Parts(http.server.SimpleHTTPRequestHandler):
+    """A server of files that answers byte ranges, which Python's own does not."""
+
+    def do_GET(self):
+        if "Range" not in self.headers:
+            super().do_GET()
+            return
+        first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+        whole = pathlib.Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(whole)}")
+        self.send_header("Content-Length", str(len(whole[first : last + 1])))
+        self.end_headers()
+        self.wfile.write(whole[first : last + 1])
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def served(folder, handler):
+    """Serve a folder on this machine; yields its address."""
+    handler = functools.partial(handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_shards_of_a_web_server_equal_local_ones(shards):
+    pytest.importorskip("aiohttp")
+    local = Shards(str(shards))
+    with served(shards, Parts) as address:
+        remote = Shards(f"{address}/s-{{000..001}}.tar")
+        assert [remote[i].image for i in range(5)] == [local[i].image for i in range(5)]
+
+
+def test_a_web_server_that_sends_no_parts_is_said(shards):
+    pytest.importorskip("aiohttp")
+
+    class Whole(Parts):
+        do_GET = http.server.SimpleHTTPRequestHandler.do_GET
+
+    with (
+        served(shards, Whole) as address,
+        pytest.raises(ValueError, match="need a server that sends parts of files, got all of http"),
+    ):
+        read_part(f"{address}/s-000.tar", 512, 3)
 
 
 def test_a_scheme_without_its_driver_is_said(monkeypatch):

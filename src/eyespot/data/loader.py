@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from types import FrameType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
@@ -299,5 +300,11 @@ def _decode(
 
 
 def _start_worker(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C, and ends us in order
+    # the parent hears Ctrl-C, and what Slurm sends to all processes at once; it ends us in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _outlive_once)
     cv2.setNumThreads(1)
+
+
+def _outlive_once(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)

@@ -54,7 +54,7 @@ def read_part(address: str, start: int, size: int) -> bytes:
     """Return `size` bytes of a file from `start`; a remote read that fails is tried again.
 
     Raises:
-        ValueError: If the file ends before.
+        ValueError: If the file ends before, or a server sends more than was asked for.
         OSError: If it cannot be read.
     """
     if is_remote(address):
@@ -63,6 +63,11 @@ def read_part(address: str, start: int, size: int) -> bytes:
         state = os.stat(address)
         data = os.pread(
             _descriptor(os.getpid(), address, state.st_ino, state.st_mtime_ns), size, start
+        )
+    if len(data) > size:
+        raise ValueError(
+            f"need a server that sends parts of files, got all of {address}; serve it by one that "
+            "answers byte ranges, or copy it to disk"
         )
     if len(data) != size:
         raise ValueError(
