@@ -252,7 +252,7 @@ WHOLE = {
 
 
 @given(format=st.sampled_from(sorted(WHOLE)), part=st.floats(0, 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_truncated_file_never_gives_another_picture(format, part):
     data = WHOLE[format]
     try:
@@ -263,7 +263,7 @@ def test_a_truncated_file_never_gives_another_picture(format, part):
 
 
 @given(format=st.sampled_from(sorted(WHOLE)), seed=st.integers(0, 1 << 20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_bytes_give_a_picture_or_a_sentence(format, seed):
     rng = random.Random(seed)
     data = bytearray(WHOLE[format])

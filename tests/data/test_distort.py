@@ -32,7 +32,7 @@ ENHANCE = [
 
 @pytest.mark.parametrize(("function", "oracle"), ENHANCE, ids=["brightness", "contrast", "color"])
 @given(factor=st.floats(0.0, 1.8), seed=st.integers(0, 99), smooth=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_jitter_equals_pil_to_a_level_or_two(function, oracle, factor, seed, smooth):
     picture = (smooth_picture if smooth else noise_picture)(31, 37, seed)
     expected = np.asarray(oracle(Image.fromarray(picture)).enhance(factor)).astype(int)

@@ -96,7 +96,7 @@ def test_a_strip_falls_back_to_the_widest_allowed_crop():
 
 
 @given(height=SIDES, width=SIDES, new_height=st.integers(1, 200), new_width=st.integers(1, 200))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_resize_is_pils_exact_filter_rounded(height, width, new_height, new_width):
     """PIL in float32 says what is exact; its own 8 bits are rounded after each of two passes."""
     image = noise_picture(height, width)

@@ -60,7 +60,7 @@ ORACLES = {
 
 @pytest.mark.parametrize("name", ORACLES)
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_equals_pil(name, data):
     values, oracle = ORACLES[name]
     picture, value = data.draw(PICTURES), data.draw(values)

@@ -23,7 +23,7 @@ def test_packed_strings_are_the_strings(strings):
 
 
 @given(lines=LINES, newline=st.sampled_from(["\n", "\r\n"]), last=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rows_are_the_lines(tmp_path_factory, lines, newline, last):
     path = tmp_path_factory.mktemp("rows") / "list.txt"
     path.write_bytes((newline.join(lines) + newline * last).encode())

@@ -21,21 +21,21 @@ SEEDS = st.integers(0, (1 << 64) - 1)
 
 
 @given(size=st.integers(1, 3000), seed=SEEDS, epoch=st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_sample_comes_once(size, seed, epoch):
     order = permute(np.arange(size), size, seed, epoch)
     assert sorted(order.tolist()) == list(range(size))
 
 
 @given(size=st.integers(1, 500), window=st.integers(1, 600), seed=SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_sample_comes_once_in_windows(size, window, seed):
     order = permute_windows(np.arange(size), size, seed, 0, window=window)
     assert sorted(order.tolist()) == list(range(size))
 
 
 @given(size=st.integers(10**9, 10**12), seed=SEEDS, start=st.integers(0, 10**9 - 100))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_huge_orders_are_computed_where_they_are_needed(size, seed, start):
     tracemalloc.start()
     positions = np.arange(start, start + 100)
@@ -119,7 +119,7 @@ ORDERS = st.builds(
 
 
 @given(order=ORDERS, epoch=st.integers(0, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_an_epoch_takes_every_sample_once(order, epoch):
     steps = range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch)
     batches = [order.batch(step) for step in steps]
@@ -136,7 +136,7 @@ def test_an_epoch_takes_every_sample_once(order, epoch):
 
 
 @given(order=ORDERS, step=st.integers(0, 100), world_size=st.integers(1, 7))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_ranks_share_a_batch_in_order(order, step, world_size):
     if order.drop_last and order.batch_size % world_size:
         with pytest.raises(ValueError, match=f"that {world_size} ranks share evenly"):
@@ -151,7 +151,7 @@ def test_ranks_share_a_batch_in_order(order, step, world_size):
 
 
 @given(order=ORDERS, start=st.integers(0, 19))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_sampler_goes_on_from_any_step(order, start):
     whole = list(BatchSampler(order, stop_step=20))
     assert list(BatchSampler(order, start_step=start, stop_step=20)) == whole[start:]
@@ -168,7 +168,7 @@ def test_a_rank_without_samples_leaves_the_step_out():
 
 
 @given(length=st.integers(0, 100), window=st.integers(1, 40), start=st.integers(0, 110), seed=SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_stream_goes_on_from_any_item(length, window, start, seed):
     def open_at(place):
         return iter(range(place, length))

@@ -18,7 +18,7 @@ def acts(limit):
     return Budget("acts", limit, lambda spec: complexity(spec).acts)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     base=st.sampled_from(["RegNetY-500MF", "RegNetZ-4GF", "EfficientNet-B0", "ViT-C-4GF"]),
     strategy=st.sampled_from(["dWr", "dwr", "d", "wg"]),

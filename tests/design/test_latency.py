@@ -55,7 +55,7 @@ def test_an_exact_line_is_found(weighting):
 
 
 @given(st.integers(0, 10**6), st.integers(4, 20), st.integers(1, 3), st.sampled_from([1, 1e6]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_least_squares_is_scipys(seed, height, width, scale):
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((height, width)) + 0.3

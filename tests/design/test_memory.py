@@ -90,7 +90,7 @@ def test_crops_add_up():
     dtype=st.sampled_from(["float32", "bfloat16"]),
     optimizer=st.sampled_from(["sgd", "larc", "adamw"]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_more_images_need_more_and_checkpointing_less(name, batch, dtype, optimizer):
     run = Training(zoo.spec(name), batch, dtype=dtype, optimizer=optimizer)
     assert memory(run).total <= memory(replace(run, batch=batch + 1)).total

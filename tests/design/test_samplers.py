@@ -149,7 +149,7 @@ def test_values_and_lists():
     assert stats.chisquare([*table[0], *table[1]]).pvalue > 1e-3
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     law=st.sampled_from(["uniform", "log_uniform", "normal", "log_normal"]),
     steps=st.tuples(st.integers(1, 40), st.integers(0, 40)),

@@ -79,7 +79,7 @@ def test_the_number_of_powers_is_that_of_the_widths():
         num_powers(8, 8.0, 1.0, 12)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(-(2**70), 2**70), index=st.integers(0, 8), more=st.integers(1, 5))
 def test_a_point_depends_on_seed_and_index_alone(seed, index, more):
     space = Space("s", parameters={"lr": LR, "n": IntRange(0, 10**9)})

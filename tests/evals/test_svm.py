@@ -44,7 +44,7 @@ def test_solutions_are_liblinears(width):
     assert svms.errors.max() <= 1e-5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), cost=st.sampled_from([0.01, 1.0, 50.0, 1000.0]))
 def test_no_step_away_from_a_solution_gains(seed, cost):
     features, labels = clouds(seed, 40, width=7)

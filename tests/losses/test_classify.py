@@ -67,7 +67,7 @@ def test_mixups_share_follows_the_beta_distribution():
     assert abs(shares.var() - 1 / (4 * (2 * 0.5 + 1))) < 0.01  # of Beta(a, a)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(height=st.integers(1, 20), width=st.integers(1, 20), seed=st.integers(0, 9999))
 def test_cutmix_pastes_one_box_and_weighs_targets_by_area(height, width, seed):
     images, targets = batch(size=5, height=height, width=width)

@@ -47,7 +47,7 @@ def test_simclr_matches_the_reference(dtype):
     assert_close(rows.grad, expected, rtol=0, atol=SIMCLR["tol"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     views=st.integers(2, 5),
     batch=st.integers(2, 4),

@@ -42,7 +42,7 @@ def test_equal_scores_cost_ln_k(views, coded, protos):
     assert_close(loss.item(), math.log(protos))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     views=st.integers(2, 5),
     coded=st.integers(1, 5),

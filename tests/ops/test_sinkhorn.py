@@ -63,7 +63,7 @@ def test_plain_float32_overflows_where_the_reference_does():
 
 @pytest.mark.parametrize("power_law", [0.0, 0.25])
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     batch=st.integers(1, 9),
     protos=st.integers(1, 11),

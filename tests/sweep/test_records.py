@@ -31,7 +31,7 @@ METRICS = st.dictionaries(
 
 
 @given(metrics=METRICS, error=st.text(), point=st.integers(0, 10**6))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_record_survives(metrics, error, point, tmp_path_factory):
     path = tmp_path_factory.mktemp("journal") / "results.jsonl"
     record = Record(point, "done", metrics, error, 1.5, 2, "host 1", 3.25)

@@ -38,7 +38,8 @@ def test_a_task_that_has_to_leave_queues_itself(tmp_path):
         ({}, "slurm", "need a cluster and options that submitit knows: .*srun"),
     ],
 )
-def test_options_that_submitit_does_not_know(options, cluster, sentence, tmp_path):
+def test_options_that_submitit_does_not_know(options, cluster, sentence, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")  # no srun, on a cluster too
     prepare(tmp_path, sweep_of("marked", 1))
     with pytest.raises(ValueError, match=sentence) as caught:
         submit(tmp_path, 1, options, cluster=cluster)

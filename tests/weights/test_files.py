@@ -227,7 +227,7 @@ def test_the_untouched_header_is_read(tmp_path):
     assert_close(read_file(path).tree["a"], torch.tensor([1.0, 2, 3, 4]))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), kind=st.sampled_from(["zip", "legacy", "safetensors"]))
 def test_damage_is_refused_or_harmless(tmp_path_factory, data, kind):
     path = tmp_path_factory.mktemp("fuzz") / "w.pth"

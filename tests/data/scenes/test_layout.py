@@ -65,7 +65,6 @@ def test_two_processes_make_the_same_bytes_with_one_thread_or_two():
     assert runs[0] == runs[1] == here.hexdigest() + "\n"
 
 
-@settings(deadline=None)
 @given(
     names=st.lists(
         st.tuples(
@@ -108,7 +107,7 @@ def test_splits_and_seeds_share_no_scene():
         assert not one & other
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(config=configs, seed=st.integers(0, 9), index=indices)
 def test_a_scene_keeps_its_promises(config, seed, index):
     scene = make_scene(config, seed, index)
@@ -125,7 +124,7 @@ def test_a_scene_keeps_its_promises(config, seed, index):
         assert thing.colour in config.choices("colour", thing.shape)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(index=indices)
 def test_layout_and_texts_are_the_same_at_every_size(index):
     small, large = (

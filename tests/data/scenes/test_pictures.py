@@ -83,7 +83,7 @@ def solid(thing, pixels):
     return (count > 0).reshape(pixels, pixels)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(index=indices)
 def test_masks_visibility_and_overlaps_agree_with_points_inside_polygons(index):
     fine = dataclasses.replace(HARD, image_size=192)
@@ -102,7 +102,7 @@ def test_masks_visibility_and_overlaps_agree_with_points_inside_polygons(index):
             assert abs(listed.get((one, near), 0.0) - shared) < 0.03
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(index=indices, size=st.sampled_from([28, 64, 96, 160]))
 def test_boxes_are_the_tight_extent_of_masks_that_do_not_overlap(index, size):
     scene = make_scene(dataclasses.replace(HARD, image_size=size), 2, index)

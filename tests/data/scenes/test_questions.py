@@ -191,7 +191,7 @@ def split_relation(scene, phrases, text):
     return spoken(answers[0])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     index=st.integers(0, 2**40),
     draw=st.integers(0, 3),

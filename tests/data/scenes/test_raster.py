@@ -1,7 +1,7 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from matplotlib.path import Path
 from numpy.testing import assert_allclose
 
@@ -42,7 +42,6 @@ def test_triangle_halves_the_pixels_on_its_diagonal():
     assert_allclose(covered, expected, atol=1e-6)
 
 
-@settings(deadline=None)
 @given(
     points=st.lists(
         st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=3, max_size=12, unique=True

@@ -2,7 +2,7 @@ import dataclasses
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from eyespot.data.scenes import RELATIONS, SUPERLATIVES, SceneConfig, make_scene, relation
 from eyespot.data.scenes.relations import OPPOSITE, superlative
@@ -52,7 +52,6 @@ def test_depth_needs_an_overlap(share, answer):
     assert relation(scene, 0, 2, "behind") is False
 
 
-@settings(deadline=None)
 @given(index=st.integers(0, 2**40))
 def test_an_independent_reading_agrees(index):
     scene = make_scene(SceneConfig(difficulty="hard", max_objects=8), 1, index)

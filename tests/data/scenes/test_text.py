@@ -55,7 +55,7 @@ def check_there(scene, phrases, text):
     return text
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(index=indices, draw=st.integers(0, 3), absent=st.integers(0, 2), wording=wordings)
 def test_every_caption_is_true_when_read_again(index, draw, absent, wording):
     scene = make_scene(HARD, 11, index)
@@ -80,7 +80,7 @@ def test_every_caption_is_true_when_read_again(index, draw, absent, wording):
                 read_group(scene, phrase)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(index=indices, draw=st.integers(0, 5), wording=wordings)
 def test_a_referring_expression_means_its_target_alone(index, draw, wording):
     scene = make_scene(HARD, 12, index)
