@@ -46,7 +46,8 @@ def ground(
     if not (0 <= min_score <= 1 and 0 <= max_iou <= 1):
         raise ValueError(f"need min_score and max_iou of 0 to 1, got {min_score} and {max_iou}")
     from eyespot.predict.chunker import noun_phrases
-    from eyespot.predict.grounder import Grounder, find_phrases
+    from eyespot.predict.grounder import Grounder
+    from eyespot.predict.texts import find_phrases
     from eyespot.report.drawings import DrawnPhrase, draw_phrases
 
     find_phrases(text)  # refuse the text before the weights are read

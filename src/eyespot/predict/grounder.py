@@ -13,7 +13,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -23,16 +23,16 @@ from eyespot.data.grounding import normalize_padded
 from eyespot.data.tokens import EncodedCaption
 from eyespot.models.grounder import naming_logits
 from eyespot.models.masks import SegmentingDetector, detector_of
-from eyespot.models.mdetr import ImageFeatures, Level
+from eyespot.models.mdetr import ImageFeatures
 from eyespot.ops.boxes import box_iou, clip_xyxy_px
 from eyespot.ops.detections import detect, resize_masks
 from eyespot.ops.spans import Span, positive_rows
-from eyespot.predict.chunker import noun_phrases
 from eyespot.predict.devices import chosen_device
 from eyespot.predict.grounding import GroundedPhrase, Grounding, Referent
 from eyespot.predict.images import Picture, read_picture
 from eyespot.predict.parts import split_text
-from eyespot.predict.texts import is_span, listed_texts
+from eyespot.predict.stacking import one_of, padded, stacked
+from eyespot.predict.texts import check_phrases, find_phrases, listed_texts
 from eyespot.weights.grounders import PRETRAINED as PRETRAINED
 from eyespot.weights.grounders import (
     LoadedGrounder,
@@ -228,7 +228,7 @@ class Grounder:
                 features = self._features(torch.stack([small for _, _, small in batch]))
                 for row, (place, pixels, small) in enumerate(batch):
                     size = (small.shape[1], small.shape[2])
-                    result[place] = EncodedPicture(pixels, _row(features, row), size)
+                    result[place] = EncodedPicture(pixels, one_of(features, row), size)
         return [picture for picture in result if picture is not None]
 
     def _resized(self, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "3 h2 w2"]:
@@ -299,8 +299,8 @@ class Grounder:
     ) -> list[_Part]:
         detector = detector_of(self.model)
         captions = [texts[job.piece] for job in jobs]
-        image = _stack([pictures[job.picture].features for job in jobs])
-        features, pad_mask = _padded([caption.features for caption in captions])
+        image = stacked([pictures[job.picture].features for job in jobs])
+        features, pad_mask = padded([caption.features for caption in captions])
         memory = detector.fuse(image, features, pad_mask)
         output = detector.decode(memory)
         sizes = torch.tensor([pictures[job.picture].pixels.shape[:2] for job in jobs])
@@ -392,39 +392,6 @@ def _apart(boxes_xyxy_px: Float[Tensor, "n 4"], max_iou: float) -> list[int]:
     return kept
 
 
-def find_phrases(text: str) -> list[Span]:
-    """Return the noun phrases of a text.
-
-    Raises:
-        ValueError: If it is empty or names nothing.
-    """
-    if not text.strip():
-        raise ValueError("need a text that names things, got an empty one")
-    spans = noun_phrases(text)
-    if not spans:
-        shown = text if len(text) <= 60 else text[:57] + "..."
-        raise ValueError(
-            f"need a text that names things, got {shown!r}, in which no noun phrase was found; "
-            "give the characters of your phrases as phrases=[(begin, end), ...]"
-        )
-    return spans
-
-
-def check_phrases(text: str, phrases: Sequence[Span]) -> list[Span]:
-    """Return phrases that a caller gave, in order.
-
-    Raises:
-        ValueError: If there is none, or one is empty or outside the text.
-    """
-    wrong = [span for span in phrases if not is_span(span, text)]
-    if wrong or not phrases:
-        raise ValueError(
-            f"need phrases [begin, end) within the {len(text)} characters of the text, got "
-            f"{wrong[0] if wrong else 'none'}"
-        )
-    return sorted((int(begin), int(end)) for begin, end in phrases)
-
-
 def listed(
     images: Picture | EncodedPicture | Sequence[Picture | EncodedPicture],
 ) -> list[Picture | EncodedPicture]:
@@ -455,39 +422,3 @@ def pair_up(num_pictures: int, num_texts: int) -> list[tuple[int, int]]:
             f"{num_pictures} pictures and {num_texts} texts"
         )
     return [(i, j) for i in range(num_pictures) for j in range(num_texts)]
-
-
-def _padded(features: Sequence[Tensor]) -> tuple[Tensor, Bool[Tensor, "b k"]]:
-    """Stack texts [1, K, D] of different lengths, zeros and True behind them."""
-    longest = max(f.shape[1] for f in features)
-    padded = torch.cat(
-        [torch.nn.functional.pad(f, (0, 0, 0, longest - f.shape[1])) for f in features]
-    )
-    lengths = torch.tensor([f.shape[1] for f in features], device=padded.device)
-    return padded, torch.arange(longest, device=padded.device) >= lengths.unsqueeze(1)
-
-
-def _row(features: ImageFeatures, row: int) -> ImageFeatures:
-    """One picture's part of a batch."""
-    one = slice(row, row + 1)
-    return ImageFeatures(
-        [m[one] for m in features.maps],
-        features.projected[one],
-        features.pad_mask[one],
-        features.position[one],
-        tuple(Level(*(part[one] for part in level)) for level in features.finer),
-    )
-
-
-def _stack(features: Sequence[ImageFeatures]) -> ImageFeatures:
-    """A batch of pictures of one size."""
-    return ImageFeatures(
-        [torch.cat(maps) for maps in zip(*(f.maps for f in features), strict=True)],
-        torch.cat([f.projected for f in features]),
-        torch.cat([f.pad_mask for f in features]),
-        torch.cat([f.position for f in features]),
-        tuple(
-            Level(*(torch.cat(parts) for parts in zip(*levels, strict=True)))
-            for levels in zip(*(f.finer for f in features), strict=True)
-        ),
-    )

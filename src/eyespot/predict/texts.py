@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from eyespot.ops.spans import Span
+from eyespot.predict.chunker import noun_phrases
+
 
 def listed_texts(texts: object) -> list[str]:
     """Return texts as a list, be it one or several.
@@ -33,3 +36,36 @@ def is_span(span: object, text: str) -> bool:
     if not (isinstance(begin, int | np.integer) and isinstance(end, int | np.integer)):
         return False
     return bool(0 <= begin < end <= len(text) and text[begin:end].strip())
+
+
+def find_phrases(text: str) -> list[Span]:
+    """Return the noun phrases of a text.
+
+    Raises:
+        ValueError: If it is empty or names nothing.
+    """
+    if not text.strip():
+        raise ValueError("need a text that names things, got an empty one")
+    spans = noun_phrases(text)
+    if not spans:
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise ValueError(
+            f"need a text that names things, got {shown!r}, in which no noun phrase was found; "
+            "give the characters of your phrases as phrases=[(begin, end), ...]"
+        )
+    return spans
+
+
+def check_phrases(text: str, phrases: Sequence[Span]) -> list[Span]:
+    """Return phrases that a caller gave, in order.
+
+    Raises:
+        ValueError: If there is none, or one is empty or outside the text.
+    """
+    wrong = [span for span in phrases if not is_span(span, text)]
+    if wrong or not phrases:
+        raise ValueError(
+            f"need phrases [begin, end) within the {len(text)} characters of the text, got "
+            f"{wrong[0] if wrong else 'none'}"
+        )
+    return sorted((int(begin), int(end)) for begin, end in phrases)
