@@ -10,7 +10,7 @@ DATA = """
 path: .  # of the set
 train: images/train
 val: [images/val]
-test: test.txt
+test: lists/test.txt
 names:
   0: person
   1: traffic_light
@@ -37,7 +37,8 @@ def data(tmp_path):
     put(tmp_path / "labels" / "train" / "deep" / "c.txt", "7.0 0.5 0.5 1 1\n")
     put(tmp_path / "labels" / "train" / "nothing.txt", "\n")
     put(tmp_path / "labels" / "val" / "a.txt", "0 0.5 0.25 0.2 0.1\r\n")
-    put(tmp_path / "test.txt", "images/val/a.png\n\n./images/train/b.png\n")
+    put(tmp_path / "lists" / "test.txt", "images/val/a.png\n\n../images/train/b.png\n")
+    put(tmp_path / "images" / "train" / "._b.png", "what another system leaves")
     return put(tmp_path / "data.yaml", DATA)
 
 
@@ -92,7 +93,7 @@ def test_a_jpeg_counts_as_it_is_seen(data):
     exif = Image.Exif()
     exif[0x0112] = 6
     with Image.open(path) as image:
-        image.save(path, exif=exif)
+        image.save(path, exif=exif, icc_profile=bytes(300_000))  # the size is far behind
     put(data.parent / "labels" / "train" / "deep" / "c.txt", "7 0.5 0.5 0.5 0.25")
     _, pair = from_yolo(data)
     assert (pair.width_px, pair.height_px) == (80, 160)
@@ -147,15 +148,20 @@ def test_a_wrong_data_yaml_is_explained(data, old, new, sentence):
 
 
 def test_what_is_missing_is_named(data):
-    put(data.parent / "test.txt", "images/val/a.png\nimages/gone.png\n")
+    put(data.parent / "lists" / "test.txt", "images/val/a.png\nimages/gone.png\n")
     with pytest.raises(ValueError, match=r"need the image .*gone.png, got none .* line 2 of .*txt"):
         list(from_yolo(data, "test"))
-    put(data.parent / "test.txt", "\n")
-    with pytest.raises(ValueError, match="need at least one image in test.txt of .*data.yaml"):
+    put(data.parent / "lists" / "test.txt", "\n")
+    with pytest.raises(
+        ValueError, match="need at least one image in lists/test.txt of .*data.yaml"
+    ):
         list(from_yolo(data, "test"))
     put(data.parent / "images" / "val" / "a.png", "no picture")
     with pytest.raises(ValueError, match=r"val/a.png: need an image of format"):
         list(from_yolo(data, "val"))
+    put(data, DATA.replace("images/train", "labels/val"))
+    with pytest.raises(ValueError, match="need at least one image .* got none in .*labels/val"):
+        list(from_yolo(data))
     (data.parent / "labels" / "val" / "a.txt").unlink()
     with pytest.raises(ValueError, match="need labels such as .*labels/val/a.txt for the 1 images"):
         list(from_yolo(data, "val"))

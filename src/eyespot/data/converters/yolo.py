@@ -17,8 +17,9 @@ from eyespot.data.converters.pairs import (
     listed,
     read_lines,
 )
+from eyespot.data.folders import ImageFolder
 from eyespot.data.headers import jpeg_facts, read_header
-from eyespot.data.samples import IMAGE_ENDINGS, read_image_file
+from eyespot.data.samples import read_image_file
 from eyespot.design.plain_data import read_plain, short
 
 _OVER = 0.01  # of a side: tools round
@@ -105,7 +106,7 @@ def _images(given: Any, root: Path, data: Path) -> list[Path]:
     for entry in given if isinstance(given, list) else [given]:
         place = _place(str(entry), root, data)
         if place.is_dir():
-            found += sorted(p for p in place.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+            found += [place / name for name in ImageFolder(place, labelled=False).listing()[0]]
         else:
             found += _of_list(place, root)
     if not found:
