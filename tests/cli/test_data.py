@@ -12,6 +12,7 @@ import pytest
 
 from eyespot.cli import main
 from eyespot.data.annotations import read_annotations
+from eyespot.data.grounding_folders import open_annotated
 from eyespot.data.open import find_splits, open_samples
 from eyespot.data.tokens import scenes_tokenizer
 from tests.data.converters.files import coco_instances, found, put
@@ -112,12 +113,58 @@ def test_own_coco_folder_is_one_command(tmp_path, capsys):
     assert "left out 1 captions" in printed
 
 
+def test_own_yolo_folder_becomes_data_for_grounding(tmp_path, capsys):
+    for split in ("train", "val"):
+        put(tmp_path / "labels" / split / "a.txt", "0 0.5 0.5 0.5 0.5\n1 0.75 0.5 1 0.5")
+        picture = tmp_path / "images" / split / "a.png"
+        put(picture, "").write_bytes(encode(noise_picture(20, 40), "PNG"))
+    names = "train: images/train\nval: images/val\nnames: [dog, cat]"
+    data = put(tmp_path / "data.yaml", names)
+    for split in ("train", "val"):
+        out = tmp_path / f"{split}.json"
+        run("convert", "yolo", "--data", data, "--split", split, "--out", out)
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0] == f"wrote {out}: 1 captions of 1 images, 2 boxes"
+        assert "10 pixels over the edge of the image of 40 x 20" in printed[1]
+        source = open_annotated(tmp_path, split)
+        record = source.caption(0, 0)
+        assert record.file_name == f"images/{split}/a.png"
+        assert found([record])[0][1][0] == ((10, 5, 20, 10), ["dog"])
+        assert source.image(0, record) == (tmp_path / record.file_name).read_bytes()
+    put(tmp_path / "labels" / "val" / "a.txt", "2 0.5 0.5 0.5 0.5")
+    said = fails(capsys, "convert", "yolo", "--data", data, "--split", "val", "--out", out)
+    assert "need a class of the 2 names, 0 to 1, got 2: line 1 of" in said
+
+
+def test_voc_folder_becomes_data_for_grounding(tmp_path, capsys):
+    picture = tmp_path / "JPEGImages" / "a.jpg"
+    put(picture, "").write_bytes(encode(noise_picture(20, 40), "JPEG"))
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>40</xmax><ymax>20</ymax></bndbox>"
+    thing = f"<object><name>dog</name>{box}</object>"
+    size = "<size><width>40</width><height>20</height></size>"
+    put(tmp_path / "Annotations" / "a.xml", f"<annotation>{size}{thing}</annotation>")
+    put(tmp_path / "ImageSets" / "Main" / "trainval.txt", "a\n")
+    out = tmp_path / "train.json"
+    run("convert", "voc", "--folder", tmp_path, "--split", "trainval", "--out", out)
+    assert capsys.readouterr().out == f"wrote {out}: 1 captions of 1 images, 1 boxes\n"
+    source = open_annotated(tmp_path, "train")
+    record = source.caption(0, 0)
+    assert found([record]) == [("dog.", [((0, 1, 40, 19), ["dog"])])]
+    assert source.image(0, record) == picture.read_bytes()
+    put(tmp_path / "Annotations" / "a.xml", f"<annotation>{thing}</annotation>")
+    said = fails(
+        capsys, "convert", "voc", "--folder", tmp_path, "--split", "trainval", "--out", out
+    )
+    assert "need the size of the image, got none in" in said
+
+
 def test_every_form_is_explained(tmp_path, capsys):
-    for form in ("coco", "flickr30k", "refcoco", "visual-genome", "gqa", "phrasecut", "odvg"):
+    forms = ["coco", "flickr30k", "refcoco", "visual-genome", "gqa", "phrasecut", "lvis", "odvg"]
+    for form in (*forms, "yolo", "voc"):
         with pytest.raises(SystemExit) as stop:
             run("convert", form, "--help")
         assert stop.value.code == 0
-        assert "The annotation file to write." in capsys.readouterr().out
+        assert "The annotation file to write" in capsys.readouterr().out
     gone = ["--lines", tmp_path / "no.jsonl", "--out", tmp_path / "o.json"]
     assert "need the file" in fails(capsys, "convert", "odvg", *gone)
     put(tmp_path / "i.json", {"images": [{}], "annotations": [], "categories": []})

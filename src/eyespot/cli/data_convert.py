@@ -64,10 +64,11 @@ def refcoco(
     combine: bool = False,
     without: tuple[Path, ...] = (),
 ) -> None:
-    """RefCOCO, RefCOCO+ or RefCOCOg.
+    """RefCOCO, RefCOCO+, RefCOCOg or gRefCOCO.
 
     Args:
-        folder: Named refcoco, refcoco+ or refcocog, with instances.json and refs(WHO).p.
+        folder: Named refcoco, refcoco+ or refcocog, with instances.json and refs(WHO).p, or
+            grefcoco, with instances.json and grefs(WHO).json.
         out: The annotation file to write.
         split: Which expressions.
         split_by: WHO made the split: unc, umd or google, if the folder has several.
@@ -182,6 +183,34 @@ def odvg(
     _write(from_odvg(lines, label_map), out, combine, without)
 
 
+def yolo(data: Path, out: Path, split: str = "train", without: tuple[Path, ...] = ()) -> None:
+    """YOLO's data sets: data.yaml, images and labels, as Ultralytics lays them out.
+
+    Args:
+        data: data.yaml.
+        out: The annotation file to write; its images are named from the folder of the set.
+        split: Which images: train, val or test.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.yolo import from_yolo
+
+    _write(from_yolo(data, split), out, False, without)
+
+
+def voc(folder: Path, out: Path, split: str = "train", without: tuple[Path, ...] = ()) -> None:
+    """Pascal VOC, or your own in that form.
+
+    Args:
+        folder: With Annotations, JPEGImages and ImageSets/Main.
+        out: The annotation file to write; its images are those of JPEGImages.
+        split: The list in ImageSets/Main: train, val, trainval or test.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.voc import from_voc
+
+    _write(from_voc(folder, split), out, False, without)
+
+
 _Form: TypeAlias = (
     Annotated[None, subcommand("coco", constructor=coco)]
     | Annotated[None, subcommand("flickr30k", constructor=flickr30k)]
@@ -191,6 +220,8 @@ _Form: TypeAlias = (
     | Annotated[None, subcommand("phrasecut", constructor=phrasecut)]
     | Annotated[None, subcommand("lvis", constructor=lvis)]
     | Annotated[None, subcommand("odvg", constructor=odvg)]
+    | Annotated[None, subcommand("yolo", constructor=yolo)]
+    | Annotated[None, subcommand("voc", constructor=voc)]
 )
 
 

@@ -56,6 +56,29 @@ def test_text_of_python_2_and_json_are_read(folder):
         list(from_refcoco(folder, "val"))
 
 
+def test_expressions_of_several_objects_and_of_none(tmp_path):
+    """gRefCOCO's file: a list of ids, [-1] where nothing is meant."""
+    rows = [([1, 2], "two people"), ([-1], "the cat"), ([3], "the light"), ([], "a bird")]
+    refs = [
+        {
+            "ref_id": i, "image_id": 9, "split": "testA", "ann_id": ids, "category_id": ids,
+            "no_target": ids in ([-1], []), "sentences": [{"sent_id": i, "sent": text}],
+        }
+        for i, (ids, text) in enumerate(rows)
+    ]  # fmt: skip
+    folder = tmp_path / "grefcoco"
+    coco_instances(folder / "instances.json")
+    put(folder / "grefs(unc).json", refs)
+    pairs = list(from_refcoco(folder, "testA", split_by="unc"))
+    assert found(pairs) == [
+        ("two people", [((1, 2, 30, 40), ["two people"]), ((50, 2, 30, 40), ["two people"])]),
+        ("the cat", []),
+        ("the light", [((5, 60, 7, 8), ["the light"])]),
+        ("a bird", []),
+    ]
+    assert pairs[1].more["dataset_name"] == "grefcoco"
+
+
 class Evil:
     def __reduce__(self):
         return os.system, ("touch /tmp/eyespot-was-here",)
@@ -76,5 +99,5 @@ def test_what_is_missing_is_named(folder):
     with pytest.raises(ValueError, match="need a file of plain data"):
         list(from_refcoco(folder, "val"))
     (folder / "refs(unc).p").unlink()
-    with pytest.raises(ValueError, match=r"need one refs\(WHO\).p in .*, got none"):
+    with pytest.raises(ValueError, match=r"need one refs\(WHO\).p or grefs.*, got none"):
         list(from_refcoco(folder, "val"))

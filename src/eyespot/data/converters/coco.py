@@ -9,13 +9,13 @@ from eyespot.data.annotations import CaptionedImage, Region
 from eyespot.data.captions import Span
 from eyespot.data.converters.pairs import (
     box_region,
-    list_names,
+    category_words,
+    listed,
     mentions,
     one_line,
     read_json,
     sized,
 )
-from eyespot.data.sources import lvis_clean_name
 
 _REGION_KEYS = ("area", "iscrowd", "category_id", "segmentation")
 
@@ -39,7 +39,7 @@ def from_coco(
     """
     data = read_json(instances)
     images = sized(data["images"])
-    categories = {row["id"]: lvis_clean_name(row["name"]).strip() for row in data["categories"]}
+    categories = {row["id"]: category_words(row["name"]) for row in data["categories"]}
     boxes: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in data["annotations"]:
         boxes[str(row["image_id"])].append(row)
@@ -67,22 +67,18 @@ def _listed(
     dataset_name: str,
 ) -> Iterator[CaptionedImage]:
     present = sorted({row["category_id"] for row in rows if not row.get("iscrowd")})
-    names = list(dict.fromkeys(categories[number] for number in present))
-    for text, spans in list_names(names):
-        said = {n: [spans[categories[n]]] for n in present if categories[n] in spans}
-        yield _pair(image, text, _regions(rows, said), dataset_name, {})
+    things = [(categories[row["category_id"]], _region(row, [])) for row in rows]
+    names = [categories[number] for number in present]
+    yield from listed(_pair(image, "", [], dataset_name, {}), names, things)
 
 
 def _regions(rows: list[Mapping[str, Any]], said: Mapping[int, list[Span]]) -> list[Region]:
-    return [
-        box_region(
-            row["bbox"],
-            said[row["category_id"]],
-            **{key: row[key] for key in _REGION_KEYS if key in row},
-        )
-        for row in rows
-        if said.get(row["category_id"])
-    ]
+    return [_region(row, said[row["category_id"]]) for row in rows if said.get(row["category_id"])]
+
+
+def _region(row: Mapping[str, Any], spans: list[Span]) -> Region:
+    more = {key: row[key] for key in _REGION_KEYS if key in row}
+    return box_region(row["bbox"], spans, **more)
 
 
 def _pair(

@@ -6,8 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from eyespot.data.annotations import CaptionedImage
-from eyespot.data.converters.pairs import box_region, one_line, read_json
-from eyespot.data.sources import lvis_clean_name
+from eyespot.data.converters.pairs import box_region, category_words, read_json
 
 
 def from_lvis(annotations: Path) -> Iterator[CaptionedImage]:
@@ -37,7 +36,7 @@ def from_lvis(annotations: Path) -> Iterator[CaptionedImage]:
 def _pair(
     image: Mapping[str, Any], category: Mapping[str, Any], rows: list[Mapping[str, Any]]
 ) -> CaptionedImage:
-    text, _ = one_line(lvis_clean_name(category["name"]))
+    text = category_words(category["name"])
     regions = tuple(
         box_region(
             row["bbox"],

@@ -8,7 +8,7 @@ from typing import Any
 
 from eyespot.data.annotations import CaptionedImage, Region
 from eyespot.data.captions import Span
-from eyespot.data.converters.pairs import box_region, list_names, one_line, read_json
+from eyespot.data.converters.pairs import box_region, listed, one_line, read_json
 
 
 def from_odvg(lines: Path, label_map: Path | None = None) -> Iterator[CaptionedImage]:
@@ -53,14 +53,11 @@ def _of_line(
         yield CaptionedImage(0, file_name, *size, text, grounded, more)
     if "detection" in row:
         things = [
-            (_category(thing, names, where), thing["bbox"])
+            (_category(thing, names, where), box_region(_xywh(thing["bbox"]), []))
             for thing in row["detection"]["instances"]
         ]
-        for text, spans in list_names(list(dict.fromkeys(name for name, _ in things))):
-            found = tuple(
-                box_region(_xywh(box), [spans[name]]) for name, box in things if name in spans
-            )
-            yield CaptionedImage(0, file_name, *size, text, found, more)
+        image = CaptionedImage(0, file_name, *size, "", (), more)
+        yield from listed(image, [name for name, _ in things], things)
 
 
 def _grounded(entry: Mapping[str, Any], text: str, moved: Any, where: str) -> Iterator[Region]:

@@ -18,6 +18,7 @@ from eyespot.data.captions import (
     combine_captions,
     consolidate_spans,
 )
+from eyespot.data.sources import lvis_clean_name
 from eyespot.ops.boxes import xywh_to_xyxy
 
 _IRREGULAR = {"person": "people", "man": "men", "woman": "women", "child": "children"}
@@ -97,6 +98,22 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"need JSON in UTF-8, got {path}: {error}") from None
 
 
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a text file that are not blank, each with its number from 1.
+
+    Raises:
+        ValueError: If there is no such file or it is no text.
+    """
+    if not path.is_file():
+        raise ValueError(f"need the file {path}, got none there")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"need text in UTF-8, got {path}: {error}") from None
+    rows = enumerate(text.splitlines(), 1)
+    return [(number, line.strip()) for number, line in rows if line.strip()]
+
+
 def combine_pairs(pairs: Iterable[CaptionedImage]) -> Iterator[CaptionedImage]:
     """Join the captions of each image as `combine_captions` does, boxes and all.
 
@@ -143,6 +160,28 @@ def list_names(
         yield text, spans
 
 
+def listed(
+    image: CaptionedImage, names: Iterable[str], things: Sequence[tuple[str, Region]]
+) -> Iterator[CaptionedImage]:
+    """Yield an image that has no captions with those that list names, as `list_names` does.
+
+    Args:
+        image: Without caption and boxes.
+        names: What the captions list, each once.
+        things: The boxes, each with the name that names it; those of other names are left out.
+    """
+    for text, spans in list_names(list(dict.fromkeys(names))):
+        regions = tuple(
+            replace(region, spans=(spans[name],)) for name, region in things if name in spans
+        )
+        yield replace(image, caption=text, regions=regions)
+
+
+def category_words(name: str) -> str:
+    """Return a category's name as captions say it: `traffic_light`, `bow_(weapon)` -> `bow`."""
+    return one_line(lvis_clean_name(name))[0]
+
+
 def mentions(name: str, text: str) -> list[Span]:
     """Return where a text says a name as whole words, in any case, in singular or plural."""
     forms = {name, f"{name}s", f"{name}es", re.sub("y$", "ies", name)}
@@ -184,6 +223,24 @@ def box_region(box_xywh: Sequence[float], spans: Iterable[Span], **more: Any) ->
     area = float(more.pop("area", width * height))
     crowd = bool(more.pop("iscrowd", 0))
     return Region((left, top, width, height), tuple(spans), area, crowd, more=more)
+
+
+def check_box(box_xywh: Sequence[float], height_px: int, width_px: int, where: str) -> None:
+    """Refuse a box without area or wholly outside its image; one over the edge may stay.
+
+    Raises:
+        ValueError: If it is such a box, with its place in the source's files.
+    """
+    left, top, width, height = box_xywh
+    if not (width > 0 and height > 0):
+        raise ValueError(
+            f"need a box of some width and height, got {width:g} x {height:g}: {where}"
+        )
+    if left >= width_px or top >= height_px or left + width <= 0 or top + height <= 0:
+        raise ValueError(
+            f"need a box inside the image of {width_px}x{height_px} pixels, got one from "
+            f"({left:g}, {top:g}) to ({left + width:g}, {top + height:g}): {where}"
+        )
 
 
 def _as_captioned(pair: CaptionedImage) -> CaptionedBoxes:

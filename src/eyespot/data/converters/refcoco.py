@@ -1,8 +1,8 @@
-"""RefCOCO, RefCOCO+ and RefCOCOg: expressions that mean one object of a COCO image."""
+"""RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO: expressions that mean objects of a COCO image."""
 
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ def from_refcoco(
 ) -> Iterator[CaptionedImage]:
     """Yield a pair for each expression of a split; its box is named by the root noun phrase.
 
+    An expression of gRefCOCO may mean several objects, all named by that phrase, or none.
+
     Args:
-        folder: `refcoco`, `refcoco+` or `refcocog`, with `instances.json` and `refs(WHO).p`; its
-            name becomes the `dataset_name`.
+        folder: `refcoco`, `refcoco+` or `refcocog`, with `instances.json` and `refs(WHO).p`, or
+            `grefcoco` with `grefs(WHO).json`; its name becomes the `dataset_name`.
         split: "train", "val", "testA", "testB" or "test".
         split_by: Who made the split: "unc", "umd" or "google"; the folder's only one if None.
 
@@ -34,17 +36,21 @@ def from_refcoco(
         known = ", ".join(sorted({ref["split"] for ref in refs}))
         raise ValueError(f"need a split of {known}, got {split!r}: {path}")
     for ref in chosen:
-        image, thing = images[str(ref["image_id"])], objects[str(ref["ann_id"])]
+        image = images[str(ref["image_id"])]
+        things = [objects[str(number)] for number in _objects_meant(ref)]
         size = (int(image["height"]), int(image["width"]))
         for sentence in ref["sentences"]:
             text, _ = one_line(sentence["sent"])
-            region = box_region(
-                thing["bbox"],
-                [root_phrase(text)],
-                area=thing["area"],
-                category_id=thing["category_id"],
-                original_id=thing["id"],
-                segmentation=thing["segmentation"],
+            regions = tuple(
+                box_region(
+                    thing["bbox"],
+                    [root_phrase(text)],
+                    area=thing["area"],
+                    category_id=thing["category_id"],
+                    original_id=thing["id"],
+                    segmentation=thing["segmentation"],
+                )
+                for thing in things
             )
             more = {
                 "dataset_name": folder.name,
@@ -52,18 +58,25 @@ def from_refcoco(
                 "sentence_id": sentence["sent_id"],
                 "tokens_negative": [[0, len(text)]],
             }
-            yield CaptionedImage(0, image["file_name"], *size, text, (region,), more)
+            yield CaptionedImage(0, image["file_name"], *size, text, regions, more)
+
+
+def _objects_meant(ref: Mapping[str, Any]) -> list[int]:
+    """The ids of one object, or, in gRefCOCO, of several; -1 there stands for none."""
+    listed = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
+    return [number for number in listed if number != -1]
 
 
 def _refs_file(folder: Path, split_by: str | None) -> Path:
-    found = sorted(folder.glob("refs(*).p")) + sorted(folder.glob("refs(*).json"))
+    forms = ("refs(*).p", "refs(*).json", "grefs(*).json")
+    found = [path for form in forms for path in sorted(folder.glob(form))]
     if split_by is not None:
-        found = [path for path in found if path.stem == f"refs({split_by})"]
+        found = [path for path in found if path.stem.endswith(f"refs({split_by})")]
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise ValueError(
-            f"need one refs(WHO).p in {folder}, got {names}; say which with split_by (unc, umd, "
-            "google)"
+            f"need one refs(WHO).p or grefs(WHO).json in {folder}, got {names}; say "
+            "which with split_by (unc, umd, google)"
         )
     return found[0]
 
