@@ -121,3 +121,13 @@ def test_weights_that_draw_no_masks_say_so(folder, capsys):
     with pytest.raises(SystemExit):
         run(folder, folder / "one.png", "a red cup", "--masks")
     assert "need weights with a segmentation head for --masks" in capsys.readouterr().err
+
+
+def test_attention_is_drawn_into_a_folder(folder, capsys):
+    run(folder, folder / "one.png", "a red cup and two stars", "--attention", "--out", folder / "a")
+    with Image.open(folder / "a" / "one.attention.png") as drawn:
+        assert drawn.width > 2 * 80  # a panel for each phrase
+    with pytest.raises(SystemExit) as stop:
+        run(folder, folder / "one.png", "a red cup", "--attention")
+    assert stop.value.code == 2
+    assert "need --out, a folder for the pictures of --attention" in capsys.readouterr().err

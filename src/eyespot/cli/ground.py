@@ -4,9 +4,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from eyespot.predict.grounder import EncodedPicture, Grounder
 
 
 def ground(
@@ -16,6 +21,7 @@ def ground(
     min_score: float = 0.5,
     max_iou: float = 0.5,
     masks: bool = False,
+    attention: bool = False,
     device: str = "cpu",
     coco: Path | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
@@ -30,6 +36,7 @@ def ground(
         max_iou: Of a phrase's boxes that overlap more, only the most certain is shown; 1 for all.
         masks: Also draw each box's mask and write it (with --json, or beside the picture in --out)
             as COCO's run lengths; needs weights that draw masks.
+        attention: Also write to --out where the network looked for each phrase's best box.
         device: Where to run, as torch names it; auto: the GPU if there is one.
         coco: A file for all boxes in COCO's results format; images are numbered from 0, a phrase's
             category is its place in the text.
@@ -45,6 +52,8 @@ def ground(
         raise ValueError(f'need a text after the images, got the file {text}; add "a text"')
     if not (0 <= min_score <= 1 and 0 <= max_iou <= 1):
         raise ValueError(f"need min_score and max_iou of 0 to 1, got {min_score} and {max_iou}")
+    if attention and out is None:
+        raise ValueError("need --out, a folder for the pictures of --attention")
     from eyespot.predict.chunker import noun_phrases
     from eyespot.predict.grounder import Grounder
     from eyespot.predict.texts import find_phrases
@@ -98,11 +107,26 @@ def ground(
                 path = out / f"{Path(name).stem}.masks.json"
                 path.write_text(json.dumps(found.to_dict()) + "\n", encoding="utf-8")
                 print(f"wrote {path}", file=sys.stderr)
+            if attention:
+                path = out / f"{Path(name).stem}.attention.png"
+                _attention_picture(grounder, encoded, text).save(path)
+                print(f"wrote {path}", file=sys.stderr)
     if coco is not None:
         coco.write_text(json.dumps(rows) + "\n", encoding="utf-8")
         print(f"wrote {coco}", file=sys.stderr)
     if failed:
         raise ValueError(f"need images that can be read, got {failed} of {len(images)} that cannot")
+
+
+def _attention_picture(grounder: "Grounder", picture: "EncodedPicture", text: str) -> "Image.Image":
+    import numpy as np
+
+    from eyespot.predict.attention import phrase_attention
+    from eyespot.report.drawings import DrawnPhrase, draw_attention
+
+    seen = phrase_attention(grounder, picture, text)
+    drawn = [DrawnPhrase(of.span, of.box_xyxy_px[None], np.array([of.score])) for of in seen]
+    return draw_attention(picture.pixels, text, drawn, [of.cells for of in seen])
 
 
 def line_of_boxes(phrase: str, boxes: list[list[float]], scores: list[float]) -> str:

@@ -16,6 +16,7 @@ PALETTE = (
 _LEAST_SIDE = 480
 _MOST_SIDE = 1600
 _MARGIN = 10
+_DIM = 0.25  # of a pixel's light, where no attention goes
 
 
 class DrawnPhrase(NamedTuple):
@@ -53,6 +54,36 @@ def draw_phrases(
             _draw_box(draw, [float(side) * scale for side in box], colour, size)
             _draw_label(draw, box * scale, f"{score:.2f}", colour, font, size)
     return _with_text(picture, text, phrases, font)
+
+
+def draw_attention(
+    pixels: UInt8[np.ndarray, "h w 3"],
+    text: str,
+    phrases: Sequence[DrawnPhrase],
+    cells: Sequence[Float[np.ndarray, "rows columns"]],
+) -> Image.Image:
+    """Draw the picture once for each phrase, bright where attention goes, two in a row.
+
+    Args:
+        pixels: The picture.
+        text: What was looked for.
+        phrases: Its phrases, in order.
+        cells: For each, its attention to each cell of a grid over the picture.
+    """
+    panels = []
+    for place, (phrase, shares) in enumerate(zip(phrases, cells, strict=True)):
+        light = shares / max(float(shares.max()), 1e-12)
+        size = (pixels.shape[1], pixels.shape[0])
+        smooth = Image.fromarray(light.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+        lit = pixels * (_DIM + (1 - _DIM) * np.asarray(smooth)[..., None])
+        others = [DrawnPhrase((0, 0), np.zeros((0, 4)), np.zeros(0))] * place  # for its colour
+        panels.append(draw_phrases(lit.astype(np.uint8), text, [*others, phrase]))
+    width, height = max(p.width for p in panels), max(p.height for p in panels)
+    columns = min(2, len(panels))
+    page = Image.new("RGB", (width * columns, height * -(-len(panels) // columns)), "white")
+    for place, panel in enumerate(panels):
+        page.paste(panel, (place % columns * width, place // columns * height))
+    return page
 
 
 def _tinted(
