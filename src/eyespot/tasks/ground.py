@@ -23,19 +23,12 @@ from eyespot.data.scene_captions import ScenesSettings
 from eyespot.data.token_targets import TokenTargets, token_targets
 from eyespot.data.tokens import Tokenizer
 from eyespot.errors import RecipeError
-from eyespot.losses.grounding import (
-    GroundingLosses,
-    GroundingTargets,
-    grounding_losses,
-    published_names,
-    weighted_total,
-)
+from eyespot.losses.grounding import GroundingTargets
 from eyespot.losses.masks import mask_losses
 from eyespot.losses.words import box_features, phrase_words, word_loss
 from eyespot.models.grounder import GrounderSpec, build_grounder, grounder_to_dict
 from eyespot.models.masks import SegmentationOutput, detector_of
 from eyespot.models.mdetr import GroundingOutput
-from eyespot.ops.matching import Matches
 from eyespot.optim.ema import update_ema_
 from eyespot.tasks.ground_accumulation import split_batch, sum_of_parts
 from eyespot.tasks.ground_answers import (
@@ -49,6 +42,7 @@ from eyespot.tasks.ground_answers import (
 )
 from eyespot.tasks.ground_data import GroundData, Views, open_data
 from eyespot.tasks.ground_evaluation import evaluate_grounding
+from eyespot.tasks.ground_losses import set_loss
 from eyespot.tasks.ground_network import (
     Network,
     load_parts_,
@@ -62,7 +56,7 @@ from eyespot.tasks.run import Place, Prepared, Run
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.sharding import wrap
-from eyespot.train.update import NonFiniteError, backward_all, step_
+from eyespot.train.update import backward_all, step_
 from eyespot.weights.grounders import grounder_file, load_grounder_weights
 
 
@@ -300,8 +294,6 @@ def _set_loss(
     answer_total, said = _answer_loss(training, output, batch, counts)
     if not recipe.questions.grounding:
         return answer_total, said
-    if not recipe.weights.auxiliary:
-        output = _last_layer(output)
     final = torch.full((len(targets.keep),), math.nan) if batch.is_final is None else batch.is_final
     wanted = GroundingTargets(
         boxes,
@@ -310,18 +302,14 @@ def _set_loss(
         None,
         final[targets.keep].to(device),
     )
-    losses, matches = _losses(recipe, output, wanted, num_boxes)
-    total = answer_total + weighted_total(losses, _loss_weights(recipe))
-    if output.proposals is not None:
-        proposed, _ = _losses(recipe, output.proposals, wanted, num_boxes)
-        total = total + weighted_total(proposed, _loss_weights(recipe))
-    named = published_names(losses)
-    terms = {name: named[name] for name in _box_terms(training)} | said
+    found = set_loss(recipe.weights, output, wanted, num_boxes)
+    total = answer_total + found.total
+    terms = {name: found.terms[name] for name in _box_terms(training)} | said
     if masks is not None:
         if batch.masks is None:
             raise RecipeError("need masks in the data to train a segmentation head, got none")
         truths = batch.masks[targets.keep].to(device)
-        focal, dice = mask_losses(masks, matches, truths, num_boxes=num_boxes)
+        focal, dice = mask_losses(masks, found.matches, truths, num_boxes=num_boxes)
         total = total + recipe.weights.mask * focal + recipe.weights.dice * dice
         terms |= {"loss_mask": focal, "loss_dice": dice}
     return total, {name: value.detach() for name, value in terms.items()}
@@ -343,24 +331,6 @@ def _answer_loss(
     assert output.answer_logits is not None, "a network with answer heads gives their logits"
     words, questions = training.answering.words, training.recipe.questions
     return answer_loss(output.answer_logits, batch.records, words, questions, counts)
-
-
-def _losses(
-    recipe: GroundRecipe, output: GroundingOutput, wanted: GroundingTargets, num_boxes: Tensor
-) -> tuple[GroundingLosses, Matches]:
-    if not bool((output.logits.isfinite().all() & output.boxes_cxcywh.isfinite().all()).item()):
-        raise NonFiniteError("scores or boxes are not finite; this step was not taken")
-    return grounding_losses(
-        output.logits,
-        output.boxes_cxcywh,
-        wanted,
-        num_boxes=num_boxes,
-        query_embeddings=output.query_embeddings,
-        token_embeddings=output.token_embeddings,
-        is_final_logits=output.is_final_logits,
-        no_object_weight=recipe.weights.no_object,
-        name_tokens=recipe.weights.soft_token > 0,
-    )
 
 
 def _word_loss(
@@ -396,31 +366,6 @@ def _no_terms(training: _Training) -> dict[str, Tensor]:
     if training.answering is not None:
         names += answer_terms(training.answering.words)
     return {name: torch.zeros(()) for name in names}
-
-
-def _loss_weights(recipe: GroundRecipe) -> dict[str, float]:
-    weights = recipe.weights
-    return {
-        "soft_token": weights.soft_token or 1.0,  # of "object" against "no object"
-        "box_l1": weights.box_l1,
-        "box_giou": weights.box_giou,
-        "contrastive_align": weights.contrastive_align,
-        "is_final": weights.is_final,
-    }
-
-
-def _last_layer(output: GroundingOutput) -> GroundingOutput:
-    return output._replace(
-        logits=output.logits[-1:],
-        boxes_cxcywh=output.boxes_cxcywh[-1:],
-        queries=output.queries[-1:],
-        query_embeddings=_last(output.query_embeddings),
-        is_final_logits=_last(output.is_final_logits),
-    )
-
-
-def _last(values: Tensor | None) -> Tensor | None:
-    return None if values is None else values[-1:]
 
 
 def _optimizer(recipe: GroundRecipe, modules: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
