@@ -15,24 +15,24 @@ from eyespot.errors import unknown_name
 
 SUMMARIES = {
     "quickstart": "the whole chain on this machine: one command, one page",
+    "doctor": "what this machine has, and what is fastest on it",
     "models": "list the named networks",
     "complexity": "count params, flops and activations; measure time and memory",
     "scale": "scale a network by a factor, or to a budget",
-    "data": "check, convert and shard data sets",
-    "weights": "list, fetch, convert and check published weights",
     "calibrate": "measure this device, to predict run times on it",
     "plan": "predict memory, speed and cost of a training run",
-    "sweep": "run a population of networks or settings, on one machine or many",
+    "data": "check, convert and shard data sets",
     "train": "train a recipe of any task; go on after any interruption",
     "eval": "measure a training run",
     "replay": "take the step again at which a loss was not finite",
-    "doctor": "what this machine has, and what is fastest on it",
-    "ground": "find every phrase of a text in images",
-    "demo": "show grounding on a web page",
-    "answer": "answer a question about images",
+    "sweep": "run a population of networks or settings, on one machine or many",
     "report": "what sweeps found, as one HTML file",
     "probe": "measure a backbone: neighbours, linear, few labels, SVM, retrieval",
     "embed": "images to vectors on disk",
+    "ground": "find every phrase of a text in images",
+    "answer": "answer a question about images",
+    "demo": "show grounding on a web page",
+    "weights": "list, fetch, convert and check published weights",
 }
 
 
