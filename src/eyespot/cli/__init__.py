@@ -30,7 +30,7 @@ SUMMARIES = {
     "ground": "find every phrase of a text in images",
     "demo": "show grounding on a web page",
     "answer": "answer a question about images",
-    "report": "what sweeps found, as one HTML file",
+    "report": "what sweeps found, or how training runs went, as one HTML file",
     "probe": "measure a backbone: neighbours, linear, few labels, SVM, retrieval",
     "embed": "images to vectors on disk",
 }
