@@ -172,9 +172,9 @@ def test_a_study_from_the_command_line(tmp_path):
             ],
             "need --slurm as KEY=VALUE, such as timeout_min=240, got 'gpus'",
         ),
-        (["report", "none"], "need the folder of a sweep, got none"),
+        (["report", "none"], "need the folder of a sweep or of training runs, got none"),
         (["report", "x", "--keep", "lr=1"], "need --keep as NAME=LOW:HIGH, such as lr=0.1:1"),
-        (["report"], "need the folder of at least one sweep"),
+        (["report"], "need the folder of at least one sweep or training run"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_exit_code_2(args, sentence, tmp_path):

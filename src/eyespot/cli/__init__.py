@@ -26,7 +26,7 @@ SUMMARIES = {
     "eval": "measure a training run",
     "replay": "take the step again at which a loss was not finite",
     "sweep": "run a population of networks or settings, on one machine or many",
-    "report": "what sweeps found, as one HTML file",
+    "report": "what sweeps found, or how training runs went, as one HTML file",
     "probe": "measure a backbone: neighbours, linear, few labels, SVM, retrieval",
     "embed": "images to vectors on disk",
     "ground": "find every phrase of a text in images",

@@ -7,10 +7,11 @@ the page (see `html`) says what it is in either theme.
 import io
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -55,6 +56,24 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+class Drawing(NamedTuple):
+    """A figure of a page.
+
+    Attributes:
+        section: Where on the page it belongs.
+        name: File name without an ending; also its accessible name.
+        caption: What stands below it.
+        figure: The figure.
+        tips: What to say of its marks, by their ids.
+    """
+
+    section: str
+    name: str
+    caption: str
+    figure: Figure
+    tips: Mapping[str, Sequence[str]]
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in this package's style: fonts, colours, grid."""
@@ -78,6 +97,19 @@ def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, l
 def colour(index: int) -> str:
     """Return the colour of a series."""
     return SERIES[index % len(SERIES)]
+
+
+def save_pdfs(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
+    """Write every figure as a PDF named after it, for a paper; returns their paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for drawing in drawings:
+        path = folder / f"{drawing.name}.pdf"
+        with style():
+            drawing.figure.savefig(path)
+        paths.append(path)
+    return paths
 
 
 def to_svg(figure: Figure, label: str, tips: Mapping[str, Sequence[str]] | None = None) -> str:

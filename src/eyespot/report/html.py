@@ -26,12 +26,16 @@ p { margin: 6px 0 14px; max-width: 78ch; color: var(--muted); }
   padding: 8px 16px 10px; min-width: 112px; }
 .fact b { display: block; font-size: 21px; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .fact span { font-size: 12.5px; color: var(--muted); }
-.grid { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); }
-.grid.wide { grid-template-columns: repeat(auto-fill, minmax(480px, 1fr)); }
+.grid { display: grid; gap: 12px;
+  grid-template-columns: repeat(auto-fill, minmax(min(330px, 100%), 1fr)); }
+.grid.wide { grid-template-columns: repeat(auto-fill, minmax(min(480px, 100%), 1fr)); }
 .grid figure { margin: 0; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 0 0 10px; font-size: 13.5px; }
 .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 5px;
-  margin-right: 7px; }
+  margin-right: 7px; background: currentColor; }
+.legend .dashed, .legend .dotted { background: none; width: 18px; height: 0; border-radius: 0;
+  margin-bottom: 4px; border-top: 3px dashed; }
+.legend .dotted { border-top-style: dotted; }
 figure { margin: 0 0 12px; padding: 10px 12px 8px; background: var(--card);
   border: 1px solid var(--grid); border-radius: 8px; overflow-x: auto; }
 figure svg { width: 100%; height: auto; display: block; stroke-linejoin: round; }
@@ -118,10 +122,12 @@ def grid(figures: Sequence[str], *, wide: bool = False) -> str:
     return f'<div class="{kind}">{"".join(figures)}</div>'
 
 
-def legend(names: Sequence[str]) -> str:
-    """Return which colour is which series."""
+def legend(names: Sequence[str], *, dashes: bool = False) -> str:
+    """Return which colour is which series; `dashes` tell more series than colours apart."""
+    kinds = ("", ' class="dashed"', ' class="dotted"') if dashes else ("",)
     entries = "".join(
-        f'<span><i style="background: var(--c{i % 8})"></i>{escape(name)}</span>'
+        f'<span><i{kinds[i // 8 % len(kinds)]} style="color: var(--c{i % 8})"></i>'
+        f"{escape(name)}</span>"
         for i, name in enumerate(names)
     )
     return f'<div class="legend">{entries}</div>'

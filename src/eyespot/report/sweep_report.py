@@ -7,12 +7,10 @@ one that runs sweeps need not know each other.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from matplotlib.figure import Figure
+from typing import Any
 
 from eyespot.report import html
-from eyespot.report.figures import style, to_svg
+from eyespot.report.figures import Drawing, save_pdfs, style, to_svg
 from eyespot.report.sweep_plots import (
     curves_figure,
     delta_figure,
@@ -27,24 +25,6 @@ _BEST = 16
 _PANELS = 18
 _FAILURES = 20
 _UNITS = {"flops": "G", "params": "M", "acts": "M"}
-
-
-class Drawing(NamedTuple):
-    """A figure of the page.
-
-    Attributes:
-        section: Where it belongs: "edf", "scatter", "curves" or "networks".
-        name: File name without an ending; also its accessible name.
-        caption: What stands below it.
-        figure: The figure.
-        tips: What to say of its marks, by their ids.
-    """
-
-    section: str
-    name: str
-    caption: str
-    figure: Figure
-    tips: Mapping[str, Sequence[str]]
 
 
 def sweep_page(data: Mapping[str, Any], version: str) -> str:
@@ -79,19 +59,11 @@ def sweep_page(data: Mapping[str, Any], version: str) -> str:
 
 def save_figures(data: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write every figure of the page as a PDF, for a paper; returns their paths."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for drawing in draw(data):
-        path = folder / f"{drawing.name}.pdf"
-        with style():
-            drawing.figure.savefig(path)
-        paths.append(path)
-    return paths
+    return save_pdfs(draw(data), folder)
 
 
 def draw(data: Mapping[str, Any]) -> Iterator[Drawing]:
-    """Yield the figures of a sweep's report."""
+    """Yield the figures; sections are "edf", "scatter", "curves" and "networks"."""
     groups, metric = data["groups"], data["metric"]
     usable = [group for group in groups if group["edf"]["errors"]]
     with style():

@@ -129,7 +129,7 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
         prepared = prepare(recipe, run, place)
         if dist.rank() == 0:
             counts = {"data": dict(prepared.data)} if prepared.data else {}
-            _claim(run, recipe_to_dict(recipe, name) | counts, place)
+            _claim(run, recipe_to_dict(recipe, name) | counts, environment(place) | _aim(prepared))
         dist.barrier()
         torch.manual_seed(_seed_of_rank(recipe.seed))
         outcome = loop.run(
@@ -322,8 +322,16 @@ def _seed_of_rank(seed: int) -> int:
     return random.Random(f"{seed} {dist.rank()}").getrandbits(63)
 
 
-def _claim(run: Run, ours: dict[str, Any], place: Place) -> None:
+def _aim(prepared: Prepared) -> dict[str, Any]:
+    """How many steps a run is to take, and the metric that is best when lowest, if there is one."""
+    score = prepared.cadence.score if prepared.evaluate else ""
+    return {"steps": prepared.cadence.total_steps, "score": score}
+
+
+def _claim(run: Run, ours: dict[str, Any], start: dict[str, Any]) -> None:
     """Write the recipe into the folder, or compare it, and counts of the data, with those there.
+
+    How the run is started goes behind earlier starts.
 
     Raises:
         RecipeError: If they differ, or the folder holds something else.
@@ -349,7 +357,7 @@ def _claim(run: Run, ours: dict[str, Any], place: Place) -> None:
     settings = {**asdict(run), "out": str(run.out)}
     write_whole(run.out / "run.json", json.dumps(settings, indent=1) + "\n")
     with (run.out / "environment.jsonl").open("a") as file:
-        file.write(json.dumps(environment(place)) + "\n")
+        file.write(json.dumps(start) + "\n")
 
 
 def environment(place: Place) -> dict[str, Any]:
