@@ -160,6 +160,7 @@ def scenes_small() -> GroundRecipe:
         words=Words(),
         scenes=replace(recipe.scenes, count=4000, val_count=1000, questions=asked),
         start_from="scenes-small",
+        evaluate_every=5,
     )
 
 

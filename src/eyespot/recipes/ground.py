@@ -164,7 +164,7 @@ def scenes_small() -> GroundRecipe:
     """
     return GroundRecipe(
         network=_SMALL,
-        epochs=20,
+        epochs=16,
         batch_size=32,
         rates=Rates(
             lr=7e-4, lr_backbone=2e-4, lr_text=7e-4, clip=1.0, shape="flat_then_linear",
@@ -174,8 +174,8 @@ def scenes_small() -> GroundRecipe:
         views="fixed",
         average=0.995,
         frozen=(),
-        scenes=ScenesSettings(_WORLD, count=8000, val_count=1000),
-        evaluate_every=5,
+        scenes=ScenesSettings(_WORLD, count=16_000, val_count=1000),
+        evaluate_every=2,
         eval_batch_size=100,
     )  # fmt: skip
 
