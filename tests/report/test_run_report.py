@@ -65,7 +65,8 @@ def empty_run(name):
 def test_a_page_is_whole_and_alone():
     data = data_of(run_of("a", notes=["too <hot>"]), run_of("b", lr=0.2, state="finished"))
     data["notes"] = ["left out: a sweep"]
-    checker = check(run_page(data, "1.2.3", NOW))
+    page = run_page(data, "1.2.3", NOW)
+    checker = check(page)
     text = " ".join(checker.text)
     for words in (
         "Training runs: a, b",
@@ -78,10 +79,11 @@ def test_a_page_is_whole_and_alone():
         "left out: a sweep",
         "Unfinished: stopped, killed or still running",
         "lowest error (%)",
-        "Not drawn: 1, measured once",
+        "1 metric is only in the table below: measured once",
         "Made by eyespot 1.2.3, 2031-02-03 04:05 UTC.",
     ):
         assert words in text, words
+    assert "<td>error</td><td>33</td><td>33</td>" in page
     assert checker.seen.count("svg") == 5  # loss, error, lr, images a second, data wait
     titles = [piece for piece in checker.text if " at step " in piece]
     assert titles[1] == "a: error 31.5 at step 800"

@@ -148,7 +148,7 @@ def test_lines_that_are_something_else_do_no_harm(tmp_path):
 def test_runs_are_found_below_and_sweeps_are_passed_over(tmp_path):
     for name in ("b/c/d", "a", "a/probe", "a/checkpoints/x", "b/c/d/e/f", ".hidden"):
         write_run(tmp_path / name) if not (tmp_path / name).exists() else None
-    write_run(tmp_path / "nets" / "runs" / "000000" / "run")
+    write_run(tmp_path / "nets" / "runs" / "000000")
     (tmp_path / "nets" / "sweep.json").touch()
     (tmp_path / "notes.txt").touch()
     found = find_runs(tmp_path)
@@ -158,7 +158,7 @@ def test_runs_are_found_below_and_sweeps_are_passed_over(tmp_path):
     assert [run["name"] for run in data["runs"]] == ["a", "a/probe", "b/c/d"]
     assert data["notes"] == [f"left out: {tmp_path / 'nets'} is a sweep; report on it alone"]
     inside = summarize_runs([tmp_path / "nets" / "runs"])
-    assert [run["name"] for run in inside["runs"]] == ["000000/run"]
+    assert [run["name"] for run in inside["runs"]] == ["000000"]
 
 
 def test_names_begin_where_folders_part(tmp_path):

@@ -178,8 +178,8 @@ def _section(
 
 def _left_out(runs: Sequence[Run]) -> str:
     more = len(_evaluated(runs)) - len(_curved(runs)[:_PANELS])
-    text = f"Not drawn: {more}, measured once or past the first {_PANELS}; see the table below."
-    return text if more else ""
+    what = f"{more} metric{'s are' if more > 1 else ' is'} only in the table below"
+    return f"{what}: measured once, or past the first {_PANELS}." if more else ""
 
 
 def _differences(runs: Sequence[Run]) -> list[str]:
