@@ -98,24 +98,6 @@ def test_expressions_by_iou_and_by_the_references_giou(tmp_path):
     assert second["dataset_name"] == "refcoco"
 
 
-def test_expressions_that_mean_several_objects_or_none():
-    two = record(0, [region((0, 0, 10, 10)), region((20, 0, 8, 8))], dataset_name="grefcoco")
-    none = record(1, [], dataset_name="grefcoco")
-    single = record(2, [region((0, 0, 10, 10))], dataset_name="grefcoco")
-    boxes = [[0, 0, 10, 9], [20, 0, 28, 8]]
-    found = {
-        0: predicted(two, boxes, [0.9, 0.8]),
-        1: predicted(none, boxes, [0.6, 0.2]),
-        2: predicted(single, boxes, [0.8, 0.9]),
-    }
-    metrics = metrics_of(found)
-    assert metrics["grefcoco_Pr@F1=1"] == pytest.approx(2 / 3)
-    assert (metrics["grefcoco_N-acc"], metrics["grefcoco_T-acc"]) == (1, 1)
-    assert (metrics["grefcoco_P@1"], metrics["grefcoco_P@5"]) == (0, 1)  # of the one with one
-    other = record(3, [region((0, 0, 10, 10))], dataset_name="refcoco")
-    assert "grefcoco_Pr@F1=1" not in metrics_of({3: predicted(other, boxes, [0.8, 0.9])})
-
-
 def scattered(seed, image_id, *, masks=False):
     """A random image with boxes of three categories and predictions near them."""
     rng = np.random.default_rng(seed)

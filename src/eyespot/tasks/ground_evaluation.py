@@ -14,7 +14,6 @@ from eyespot import dist
 from eyespot.data.annotations import CaptionedImage
 from eyespot.data.grounding import GroundingBatch
 from eyespot.data.tokens import Tokenizer
-from eyespot.evals.generalised import generalised_scores
 from eyespot.evals.phrasecut import phrasecut_scores
 from eyespot.evals.recall import PhraseTruth, phrase_recall
 from eyespot.evals.referring import Criterion, Found, Referred, only_single, referring_precision
@@ -25,7 +24,6 @@ from eyespot.tasks.ground_predictions import Predicted, of_all_ranks, predict_bo
 from eyespot.tasks.ground_results import write_results
 
 _KS = (1, 5, 10)
-_GENERALISED = "grefcoco"
 
 
 def evaluate_grounding(
@@ -59,7 +57,6 @@ def metrics_of(found: Mapping[int, Predicted]) -> dict[str, float]:
       where each phrase's boxes are replaced by the one around them (Flickr30k Entities).
     - P@k of referring expressions with one referent, for each data set, by IoU, and by GIoU as the
       published numbers were made; ranked by the is-final head too where there is one.
-    - For gRefCOCO, whose expressions may mean several objects or none, Pr@F1=1, N-acc and T-acc.
     - AP and AP50 of everything that is named, as one class; with categories, category_AP over
       those that each caption names; for LVIS its fixed AP.
     - With masks: mask_AP, and mean_iou, cum_iou, Pr@t of the union of what is found (PhraseCut).
@@ -68,7 +65,6 @@ def metrics_of(found: Mapping[int, Predicted]) -> dict[str, float]:
     """
     metrics = _phrases(found)
     metrics |= _expressions(found)
-    metrics |= _generalised(found)
     metrics |= average_precisions(found)
     overlaps = mask_overlaps(found)
     if overlaps:
@@ -87,7 +83,7 @@ def expression_of(record: CaptionedImage) -> list[Referred] | None:
     finals = [i for i, region in enumerate(record.regions) if region.is_final]
     if finals:
         return [Referred(box, name) for box in true_boxes(record, finals)]
-    if name.startswith(("refcoco", "refexp", _GENERALISED)):
+    if name.startswith(("refcoco", "refexp")):
         every = range(len(record.regions))
         return [Referred(box, name) for box in true_boxes(record, every)]
     return None
@@ -124,19 +120,6 @@ def _expressions(found: Mapping[int, Predicted]) -> dict[str, float]:
         for dataset, precision in scores.items():
             metrics |= {f"{dataset}_{prefix}{name}": value for name, value in precision.items()}
     return metrics
-
-
-def _generalised(found: Mapping[int, Predicted]) -> dict[str, float]:
-    """The scores of gRefCOCO, all its sets together."""
-    truths: dict[Hashable, np.ndarray] = {}
-    predictions: dict[Hashable, Found] = {}
-    for image, one in found.items():
-        if str(one.record.more.get("dataset_name")).startswith(_GENERALISED):
-            meant = expression_of(one.record) or []
-            truths[image] = np.array([of.box_xyxy_px for of in meant]).reshape(-1, 4)
-            predictions[image] = Found(referring_scores(one), one.boxes_xyxy_px)
-    scores = generalised_scores(predictions, truths)
-    return {f"{_GENERALISED}_{name}": value for name, value in scores.items()}
 
 
 def referring_scores(one: Predicted) -> np.ndarray:
