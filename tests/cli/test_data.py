@@ -24,6 +24,13 @@ def run(*args):
     main(["data", *map(str, args)])
 
 
+def check_finds(*args):
+    """Run a check of data in which something is wrong."""
+    with pytest.raises(SystemExit) as stop:
+        run("check", *args)
+    assert stop.value.code == 1
+
+
 def fails(capsys, *args):
     with pytest.raises(SystemExit) as stop:
         run(*args)
@@ -35,7 +42,7 @@ def test_check_images(tmp_path, capsys):
     class_folders(tmp_path / "train", each=3)
     class_folders(tmp_path / "val", each=1)
     (tmp_path / "train" / "dog" / "bad.png").write_bytes(b"no")
-    run("check", tmp_path)
+    check_finds(tmp_path)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("(train): 7 images, 2 classes")
     assert lines[1].split() == ["sizes", "4x5", "to", "4x5", "pixels,", "median", "4x5"]
@@ -43,7 +50,7 @@ def test_check_images(tmp_path, capsys):
     assert lines[4].split() == ["bad", "1"]
     assert lines[5].startswith("    dog/bad.png: need an image of format")
     assert lines[6].endswith("(val): 2 images, 2 classes")
-    run("check", tmp_path, "--json", "--sample", "2")
+    check_finds(tmp_path, "--json", "--sample", "2")
     train, val = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (train["num_samples"], train["num_checked"]) == (7, 2)
     assert val["labels"] == {"0": 1, "1": 1}
@@ -55,7 +62,7 @@ def test_check_decodes_on_demand(tmp_path, capsys):
     (tmp_path / "b.jpg").write_bytes(data)
     run("check", tmp_path)
     assert "bad          0" in capsys.readouterr().out
-    run("check", tmp_path, "--decode")
+    check_finds(tmp_path, "--decode")
     assert "a.jpg: a JPEG of" in capsys.readouterr().out
 
 
@@ -72,20 +79,20 @@ def test_check_annotations(tmp_path, capsys):
         {"id": 2, "image_id": 1, "bbox": [0, 0, 0, 5], "tokens_positive": [[1, 5]]},
     ]
     path = put(tmp_path / "a.json", {"images": [row], "annotations": boxes})
-    run("check", path, "--images", tmp_path)
+    check_finds(path, "--images", tmp_path)
     out = capsys.readouterr().out
     assert "1 captions, 2 boxes" in out
     for kind in ("missing file: 1", "bad box: 1", "span on whitespace: 1"):
         assert kind in out
     assert "annotations[1] (id 2) has the box [0, 0, 0, 5] of no area" in out
-    run("check", path, "--json")
+    check_finds(path, "--json")
     assert len(json.loads(capsys.readouterr().out)["problems"]) == 2
     put(path, {"images": [row], "annotations": boxes[:1]})
     run("check", path)
     assert "nothing is wrong" in capsys.readouterr().out
     vocabulary = tmp_path / "tokenizer.json"
     vocabulary.write_text(scenes_tokenizer().definition())
-    run("check", path, "--vocabulary", vocabulary, "--max-tokens", 3)  # "a cat" is four
+    check_finds(path, "--vocabulary", vocabulary, "--max-tokens", 3)  # "a cat" is four
     assert "caption too long: 1" in capsys.readouterr().out
     path.write_bytes(b"\x89PNG")
     assert "need JSON in UTF-8, got" in fails(capsys, "check", path)
@@ -189,9 +196,12 @@ def test_shard(tmp_path, capsys):
     data = bytearray((out / "val-000000.tar").read_bytes())
     data[512 + 60] ^= 1  # in the first image
     (out / "val-000000.tar").write_bytes(data)
-    run("check", out, "--decode")
+    check_finds(out)
     printed = capsys.readouterr().out
     assert "val-000000.tar differs from its sha256" in printed
+    check_finds(out, "--json")
+    manifests = [json.loads(line) for line in capsys.readouterr().out.splitlines()][:2]
+    assert [list(row["wrong"]) for row in manifests] == [[], ["val-000000.tar"]]
 
 
 def test_shard_goes_on_after_being_killed(tmp_path, capsys):

@@ -12,6 +12,7 @@ import eyespot
 from eyespot.cli import main
 from eyespot.recipes import get_recipe
 from eyespot.tasks.run import Run, train
+from tests.data.pictures import encode, noise_picture
 from tests.tasks.bars import write_bars
 
 
@@ -119,6 +120,26 @@ def test_embed_writes_one_parquet_file(data, tmp_path, capsys):
     assert table.num_rows == 90
     assert len(table["pool"][0].as_py()) == 16
     assert [path.name for path in tmp_path.iterdir()] == ["train.parquet"]
+
+
+def test_embed_says_what_could_not_be_read(data, tmp_path, capsys):
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.jpg").write_bytes(b"no image")
+    command = ["embed", str(images), "--weights", "random", "--model", data[1]]
+    command += ["--device", "cpu", "--workers", "0", "--out"]
+    with pytest.raises(SystemExit) as stop:
+        main([*command, str(tmp_path / "none")])
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert "wrote" not in printed.out
+    assert "got 1 bad ones of" in printed.err
+    assert "a.jpg: need an image of format" in printed.err
+    (images / "b.png").write_bytes(encode(noise_picture(20, 20), "PNG"))
+    main([*command, str(tmp_path / "one")])
+    printed = capsys.readouterr()
+    assert "1 images, 16 values each" in printed.out
+    assert "1 images could not be read and are listed" in printed.err
 
 
 @pytest.mark.parametrize(

@@ -302,7 +302,7 @@ def test_scenes():
     assert find_splits("scenes") == ("train", "val", "test")
     small = open_samples("scenes:shapes=star+cup,colours=red+blue,count=4", split="train")
     assert (small.classes, labels(small)) == (("star", "cup"), [0, 1, 0, 1])
-    assert open_samples("scenes", split="val").description.startswith("scenes scenes (val): 1,000")
+    assert open_samples("scenes", split="val").description.startswith("scenes (val): 1,000")
 
 
 @pytest.mark.parametrize(

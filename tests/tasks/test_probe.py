@@ -162,7 +162,7 @@ def test_what_cannot_be_measured_is_said(data, tmp_path):
     backbone = Backbone(model=model)
     train, test = export(folder, model, tmp_path)
     with pytest.raises(ValueError, match="k of 1 to 90, the features in the bank, got 200"):
-        measure(KnnProbe(backbone, TAP), run(folder))
+        measure(KnnProbe(backbone, TAP), run(train, test))
     with pytest.raises(ValueError, match="folders of features both to learn from"):
         measure(KnnProbe(backbone, TAP), run(train))
     with pytest.raises(ValueError, match="unknown tap"):
@@ -200,6 +200,16 @@ def test_what_cannot_be_measured_is_said(data, tmp_path):
 def test_numbers_out_of_range_are_said_before_any_image_is_read(probe, sentence):
     with pytest.raises(ValueError, match=sentence):
         measure(probe, run("nowhere"))
+
+
+@pytest.mark.parametrize(("leave_one_out", "most"), [(False, 90), (True, 89)])
+def test_more_neighbours_than_images_are_refused_before_any_is_read(data, leave_one_out, most):
+    folder, model = data
+    probe = KnnProbe(Backbone(model=model), TAP, (5, most + 1), leave_one_out=leave_one_out)
+    told = []
+    with pytest.raises(ValueError, match=f"ks of 1 to {most}, .* got {most + 1}: .*smaller --ks"):
+        measure(probe, run(folder), progress=lambda of: lambda done, total: told.append(of))
+    assert told == []
 
 
 def test_a_set_of_several_splits_may_be_tested_on(data, tmp_path):

@@ -31,6 +31,9 @@ def check(
 ) -> None:
     """Say what a data set holds, and explain every image or record that is bad.
 
+    The exit code is 0 when nothing is wrong, 1 when something is, and 2 when nothing could be
+    checked.
+
     Args:
         source: Anything that `--data` takes, or an annotation file that ends in .json.
         sample: Look at this many images of each split; all if not given.
@@ -39,7 +42,7 @@ def check(
         vocabulary: The network's tokenizer.json, or a folder with its vocabulary, to see exactly
             which captions of an annotation file are too long.
         max_tokens: Of the longest caption, with a vocabulary; 255 in the published networks.
-        as_json: One JSON object a set instead of lines.
+        as_json: One JSON object a set, and one a list of sha256, instead of lines.
     """
     if source.endswith(".json"):
         tokenizer = None
@@ -47,13 +50,13 @@ def check(
             from eyespot.data.tokens import read_tokenizer
 
             tokenizer = read_tokenizer(vocabulary, max_tokens=max_tokens)
-        _check_annotations(Path(source), images, tokenizer, as_json)
+        if _check_annotations(Path(source), images, tokenizer, as_json):
+            raise SystemExit(1)
         return
     from eyespot.data.check import check_images
     from eyespot.data.open import find_splits, open_samples
 
-    if not as_json:
-        _check_manifests(Path(source))
+    num_wrong = _check_manifests(Path(source), as_json)
     for split in find_splits(source) or (None,):
         opened = open_samples(source, split=split)
         report = check_images(opened.samples, count=sample, decode=decode)
@@ -67,6 +70,9 @@ def check(
                 f"need at least one image that can be read, got {report.num_checked} bad ones of "
                 f"{source}, such as {bad.name}: {bad.reason}"
             )
+        num_wrong += len(report.bad)
+    if num_wrong:
+        raise SystemExit(1)
 
 
 def shard(
@@ -149,7 +155,8 @@ def _as_dict(opened: "Opened", report: "ImageReport") -> dict[str, Any]:
 
 def _check_annotations(
     path: Path, images: Path | None, tokenizer: "Tokenizer | None", as_json: bool
-) -> None:
+) -> int:
+    """Print what is wrong with an annotation file, and return how much is."""
     from eyespot.data.annotation_checks import check_annotations
     from eyespot.data.converters.pairs import read_json
 
@@ -167,7 +174,7 @@ def _check_annotations(
         problems = [problem._asdict() for problem in report.problems]
         counts = {"num_pairs": report.num_images, "num_boxes": report.num_boxes}
         print(json.dumps({"file": str(path), **counts, "problems": problems}))
-        return
+        return len(problems)
     print(f"{path}: {report.num_images:,} captions, {report.num_boxes:,} boxes")
     for kind, count in report.counts.items():
         print(f"  {kind}: {count:,}")
@@ -178,19 +185,25 @@ def _check_annotations(
             print(f"    and {count - _EXAMPLES:,} more; --json lists them all")
     if not report.problems:
         print("  nothing is wrong")
+    return len(report.problems)
 
 
-def _check_manifests(folder: Path) -> None:
-    """Compare shards with the sha256 that were written with them."""
+def _check_manifests(folder: Path, as_json: bool) -> int:
+    """Compare shards with the sha256 that were written with them; return how many differ."""
     from eyespot.data.manifest import check_manifest
 
-    manifests = sorted(folder.glob("*.sha256")) if folder.is_dir() else []
-    for manifest in manifests:
-        found = list(check_manifest(manifest))
-        wrong = [(name, problem) for name, problem in found if problem]
+    num_wrong = 0
+    for manifest in sorted(folder.glob("*.sha256")) if folder.is_dir() else []:
+        found = dict(check_manifest(manifest))
+        wrong = {name: problem for name, problem in found.items() if problem}
+        num_wrong += len(wrong)
+        if as_json:
+            print(json.dumps({"manifest": str(manifest), "num_files": len(found), "wrong": wrong}))
+            continue
         print(f"{manifest}: {len(found) - len(wrong)} of {len(found)} files are as written")
-        for name, problem in wrong:
+        for name, problem in wrong.items():
             print(f"    {name} {problem}")
+    return num_wrong
 
 
 def answers(annotations: Positional[Path], out: Path, least: int = 1) -> None:

@@ -83,6 +83,13 @@ def embed(
         )
         if dist.rank() == 0:
             found = read_features(out, str(embedder.taps[0]))
+            if found.problems and not len(found.labels):
+                first = found.problems[0]
+                raise ValueError(
+                    f"need at least one image that can be read, got {len(found.problems)} bad ones "
+                    f"of {data} (all listed in {out}; mended ones need another --out), such as "
+                    f"{first.name}: {first.problem}"
+                )
             if table is not None:
                 write_parquet(out, table)
                 shutil.rmtree(out)

@@ -5,7 +5,10 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+if TYPE_CHECKING:
+    from eyespot.cli.progress import Progress
 
 USAGE = """usage: eyespot probe KIND --weights WEIGHTS --data DATA [--NAME VALUE ...]
 
@@ -80,7 +83,6 @@ def main(args: list[str]) -> None:
 def _quick(kind: str, args: list[str]) -> None:
     """Run a probe without a training loop, print and perhaps write what it found."""
     from eyespot import dist
-    from eyespot.cli.progress import Progress
     from eyespot.tasks import probe as probes
     from eyespot.tasks.retrieval import RetrievalProbe, measure_retrieval
     from eyespot.tasks.run import Run
@@ -95,7 +97,7 @@ def _quick(kind: str, args: list[str]) -> None:
     def run_probe(*, probe: Any, where: Where) -> None:
         out = where.out or Path()
         run = Run(where.data, out, where.val, device=where.device, workers=where.workers)
-        told = (lambda of: Progress(f"images of {of.split(':')[0]}")) if dist.rank() == 0 else None
+        told = _told if dist.rank() == 0 else None
         retrieval = kind == "retrieval"
         found = (
             measure_retrieval(probe, run)
@@ -106,6 +108,13 @@ def _quick(kind: str, args: list[str]) -> None:
             _report(kind, probe, where, found)
 
     _call(run_probe, kind, args, flat=True, probe=classes[kind], where=Where)
+
+
+def _told(data: str) -> "Progress":
+    """Say how far it is with a data set of this description."""
+    from eyespot.cli.progress import Progress
+
+    return Progress(f"images of {data.rsplit(': ', 1)[0]}")
 
 
 def _linear(args: list[str]) -> None:

@@ -291,4 +291,5 @@ def _describe(opened: Opened, source: str, split: str | None) -> str:
     of_split = f" ({split})" if split else ""
     ignored = getattr(opened.samples, "num_ignored", 0)
     others = f"; {ignored:,} other files left out" if ignored else ""
-    return f"{opened.kind} {source}{of_split}: {len(opened.samples):,} images, {labels}{others}"
+    name = source if opened.kind == "scenes" else f"{opened.kind} {source}"
+    return f"{name}{of_split}: {len(opened.samples):,} images, {labels}{others}"

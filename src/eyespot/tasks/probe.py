@@ -161,8 +161,9 @@ def _knn(probe: KnnProbe, run: Run, place: Place, progress: Progress | None) -> 
         }
     )
     sets = _open_sets(
-        probe.backbone, probe.tap, run, place, progress, train_only=probe.leave_one_out
-    )
+        probe.backbone, probe.tap, run, place, progress,
+        train_only=probe.leave_one_out, num_neighbours=max(probe.ks),
+    )  # fmt: skip
     bank, queries = sets.train, sets.train if probe.leave_one_out else sets.test
     labels = dist.all_gather_rows(bank.labels)
     check_classes(labels, sets.num_classes)
@@ -289,6 +290,7 @@ def _open_sets(
     progress: Progress | None,
     *,
     train_only: bool = False,
+    num_neighbours: int = 0,
 ) -> _Sets:
     """Read or make features; each rank has neighbouring samples, in the order of the data."""
     stored = [is_feature_folder(Path(source)) for source in (run.data, run.val) if source]
@@ -309,6 +311,12 @@ def _open_sets(
     else:
         data, val, classes = open_labelled(run)
     frozen = freeze(backbone, (tap,), place.device)
+    available = len(data.samples) - train_only
+    if num_neighbours > available:
+        raise ValueError(
+            f"need ks of 1 to {available:,}, as many neighbours as there are, got "
+            f"{num_neighbours:,}: {data.description}; pass smaller --ks, or more images"
+        )
     train = _made(frozen, data, place, progress)
     test = train if train_only else _made(frozen, val, place, progress)
     notes = (*frozen.trunk.notes, data.description, *(() if train_only else (val.description,)))
