@@ -335,6 +335,11 @@ def test_a_run_that_diverges_ends_with_a_sentence_and_is_replayed(tmp_path, caps
     assert code == 0
     assert "again:    the loss is nan" in out
     assert "first:    the output of " in out
+    assert run(capsys, "replay", tmp_path / "run")[:2] == (0, out)
+    train(capsys, tmp_path / "finite")
+    code, _, error = run(capsys, "replay", tmp_path / "finite")
+    assert code == 2
+    assert "need a run with a capture" in error
 
 
 def test_weights_are_measured_under_a_recipe_without_a_run(capsys, tmp_path):

@@ -9,7 +9,7 @@ def replay(capture: Positional[Path], data: str | None = None, device: str | Non
     """Take a captured step again and say which module first gave numbers that are not finite.
 
     Args:
-        capture: The folder in RUN/captures that the stopped run named.
+        capture: The folder in RUN/captures that the stopped run named; or RUN, for its newest.
         data: Training data, if it is elsewhere now.
         device: Another device, such as cpu.
     """
@@ -18,6 +18,13 @@ def replay(capture: Positional[Path], data: str | None = None, device: str | Non
     from eyespot.tasks.run import stored_run
     from eyespot.train.checkpoint import read_facts
 
+    if (capture / "run.json").is_file():
+        captures = sorted((capture / "captures").glob("step_*"))
+        if not captures:
+            raise ValueError(
+                f"need a run with a capture, got {capture}: its loss was always finite"
+            )
+        capture = captures[-1]
     folder = capture.resolve().parent.parent
     given = {"data": data, "device": device}
     run = stored_run(folder, **{name: value for name, value in given.items() if value is not None})

@@ -293,7 +293,7 @@ def scenes_masks() -> GroundRecipe:
             with_masks=True,
             num_queries=8,
         ),
-        epochs=4,
+        epochs=2,
         batch_size=16,
         rates=Rates(lr=1e-3, clip=1.0, shape="flat_then_linear", warmup_share=0.04),
         weights=replace(recipe.weights, auxiliary=False),
