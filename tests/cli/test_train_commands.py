@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def test_a_fine_tuned_run_goes_on_without_the_weights_it_began_with(capsys, tmp_
     assert (code, "finished" in printed) == (0, True), error
     code, _, error = train(capsys, tmp_path / "third", *options)
     assert code == 2
-    assert f"need a file of weights to begin with, got {weights}" in error
+    assert f"need weights to begin with, a file or a run's folder, got {weights}" in error
     assert not (tmp_path / "third").exists()
 
 
@@ -149,7 +150,7 @@ BAD_OPTIONS = {
     "--num-classes 3": "need num_classes of 24 or more",
     "--model RegNetQ-4GF": "unknown model 'RegNetQ-4GF'. Did you mean",
     "--model nowhere.json": "nowhere.json",
-    "--start-from nowhere.safetensors": "need a file of weights to begin with",
+    "--start-from nowhere.safetensors": "need weights to begin with",
     "--pictures.policy AutoAugmnt": "Did you mean AutoAugment?",
     "--schedule.shape steps": 'need milestones for the schedule "steps", got none',
     "--schedule.shape exponential --schedule.final 0": "need a final factor above 0",
@@ -348,10 +349,72 @@ def test_weights_are_measured_under_a_recipe_without_a_run(capsys, tmp_path):
     assert code == 0
     weights = tmp_path / "run" / "weights.safetensors"
     recipe = tmp_path / "run" / "recipe.json"
-    words = ("eval", recipe, "--weights", weights, "--workers", 0)
-    code, again, _ = run(capsys, *words, "--data", SCENES, "--json")
-    assert code == 0
-    assert json.loads(again) == pytest.approx(json.loads(out), rel=1e-5)
-    code, _, error = run(capsys, *words)
+    words = ("eval", recipe, "--workers", 0, "--weights")
+    for source in (weights, tmp_path / "run"):
+        code, again, _ = run(capsys, *words, source, "--data", SCENES, "--json")
+        assert code == 0
+        assert json.loads(again) == pytest.approx(json.loads(out), rel=1e-5)
+    code, _, error = run(capsys, *words, weights)
     assert code == 2
     assert "need --data" in error
+    code, _, error = run(capsys, "eval", weights)
+    assert code == 2
+    assert f"got {weights}, which has no run.json" in error
+    assert "eyespot eval RECIPE --weights WEIGHTS --data DATA" in error
+
+
+def test_evaluation_says_which_checkpoints_are_damaged(capsys, tmp_path):
+    out = tmp_path / "run"
+    train(capsys, out)
+    folder = out / "checkpoints"
+    (only,) = folder.iterdir()
+    damaged = shutil.copytree(only, folder / "step_000000999")
+    (damaged / "manifest.json").write_text("[]")
+    code, printed, error = run(capsys, "eval", out)
+    assert (code, "error" in printed) == (0, True)
+    assert f"passed over a damaged checkpoint: {damaged} has no readable manifest.json" in error
+    code, _, error = run(capsys, "eval", out, "--checkpoint", damaged)
+    assert code == 2
+    assert f"need a whole checkpoint, got {damaged}" in error
+    assert "leave it out to take the newest" in error
+    (only / "facts.json").write_text("no")
+    code, _, error = run(capsys, "eval", out)
+    assert code == 2
+    assert f"got none that is whole (passed over a damaged checkpoint: {damaged}" in error
+
+
+def test_evaluation_leaves_a_run_under_way_alone(capsys, tmp_path):
+    out = tmp_path / "run"
+    train(capsys, out)
+    being_written = out / "checkpoints" / "step_000000999.partial"
+    being_written.mkdir()
+    code, _, _ = run(capsys, "eval", out)
+    assert (code, being_written.is_dir()) == (0, True)
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", "{}", '{"data": "scenes", "speed": 3}'])
+def test_a_damaged_run_json_is_named(capsys, tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    code, _, error = run(capsys, "eval", tmp_path)
+    assert code == 2
+    assert str(tmp_path / "run.json") in error
+
+
+@pytest.mark.parametrize("content", [b"", b"just some words", b"\x10\0\0\0\0\0\0\0{cut"])
+@pytest.mark.parametrize("use", ["eval", "train", "embed", "probe", "ground"])
+def test_damaged_weights_are_named(capsys, tmp_path, content, use):
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(content)
+    words = {
+        "eval": ["classify/smoke", "--data", SCENES, "--weights"],
+        "train": ["classify/smoke", "--data", SCENES, "--out", tmp_path / "out", "--start-from"],
+        "embed": [SCENES, "--split", "val", "--out", tmp_path / "out", "--weights"],
+        "probe": ["knn", "--data", SCENES, "--ks", "1", "--weights"],
+        "ground": ["nothing.jpg", "the cup", "--weights"],
+    }[use]
+    for source in (weights, tmp_path):
+        code, _, error = run(capsys, use, *words, source)
+        assert code == 2
+        assert f"got {weights}" in error
+        assert "download or write it again" in error
+    assert not (tmp_path / "out").exists()

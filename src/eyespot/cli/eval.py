@@ -1,6 +1,7 @@
 """`eyespot eval`: measure a trained run, or weights under a recipe."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,8 +22,8 @@ def eval(
 
     Args:
         run: The folder that `eyespot train` wrote; with --weights, a recipe: a name or a file.
-        weights: Weights to measure as the recipe evaluates: a file, or a name that the recipe's
-            task knows, such as scenes-small.
+        weights: Weights to measure as the recipe evaluates: a file, a run's folder, or a name that
+            the recipe's task knows, such as scenes-small.
         data: Training data, if it is elsewhere now (statistics and splits come from it).
         val: Data to evaluate on instead.
         checkpoint: One of the folders in RUN/checkpoints; the newest if not given.
@@ -36,9 +37,14 @@ def eval(
     named = {"data": data, "val": val, "workers": workers}
     given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if weights is None:
+        if not (Path(run) / "run.json").is_file():
+            raise ValueError(
+                f"need the folder of a training run, got {run}, which has no run.json; weights "
+                "without one are measured by `eyespot eval RECIPE --weights WEIGHTS --data DATA`"
+            )
         place = stored_run(Path(run), **given)
         recipe = read_recipe(Path(run) / "recipe.json")
-        metrics = evaluate(recipe, place, checkpoint=checkpoint)
+        metrics = evaluate(recipe, place, checkpoint=checkpoint, say=_say)
     else:
         recipe = get_recipe(run)
         if data is None or checkpoint is not None or not hasattr(recipe, "start_from"):
@@ -54,3 +60,7 @@ def eval(
         return
     for name, value in metrics.items():
         print(f"{name:16} {value:.6g}")
+
+
+def _say(note: str) -> None:
+    print(note, file=sys.stderr)

@@ -56,7 +56,7 @@ from eyespot.tasks.ranges import (
     check_schedule,
 )
 from eyespot.tasks.run import Place, Prepared, Run
-from eyespot.train.checkpoint import CheckpointFolder
+from eyespot.train.checkpoint import newest_checkpoint
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.precise_bn import update_precise_bn_
@@ -112,7 +112,7 @@ class ClassifyRecipe:
         precision: "auto" is the fastest measured on the device, and said.
         compile: Whether torch.compile fuses operations; "auto" as measured.
         checkpoint_blocks: Keep no activations inside blocks, compute them again.
-        start_from: A weights file to begin with (fine-tuning); "" for new weights.
+        start_from: Weights to begin with (fine-tuning): a file or a run's folder; "" for new ones.
         start_head: Whether its classifier is taken too.
         keep_projection: Put the first layer of its pretraining head before the classifier
             (SimCLRv2 and SEER do, for few labels).
@@ -380,21 +380,21 @@ def _networks(
 def _with_projection(recipe: ClassifyRecipe, out: Path) -> Path:
     """The weights to begin with, or, once they are gone, those that the run has made of them."""
     start = Path(recipe.start_from)
-    return start if start.is_file() else weights_file(out)
+    return weights_file(start if start.exists() else out)
 
 
 def _start_(network: nn.Module, recipe: ClassifyRecipe, out: Path) -> None:
     """Load the weights to begin with; a run that has a checkpoint does without the file."""
     if not recipe.start_from:
         return
-    if Path(recipe.start_from).is_file():
-        load_weights(network, recipe.start_from, head="load" if recipe.start_head else "drop")
+    start = Path(recipe.start_from)
+    if start.exists():
+        load_weights(network, weights_file(start), head="load" if recipe.start_head else "drop")
         return
-    checkpoints = out / "checkpoints"
-    if not checkpoints.is_dir() or CheckpointFolder(checkpoints).newest()[0] is None:
+    if newest_checkpoint(out / "checkpoints")[0] is None:
         raise RecipeError(
-            f"need a file of weights to begin with, got {recipe.start_from}, which is none; "
-            "name one as --start-from FILE"
+            f"need weights to begin with, a file or a run's folder, got {recipe.start_from}, which "
+            "does not exist"
         )
 
 

@@ -6,6 +6,7 @@ in any process.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -26,6 +27,7 @@ from eyespot.train.sharding import shard_
 from eyespot.weights.fit import fit_weights
 from eyespot.weights.opened import open_weights
 from eyespot.weights.pretraining import open_head
+from eyespot.weights.trunk import weights_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +135,19 @@ def share_statistics_(network: nn.Module) -> None:
 
 @torch.no_grad()
 def load_pretrained_(network: MultiCropNet, source: str, *, head: bool) -> None:
-    """Fill the backbone, and the head if asked, from weights of an earlier pretraining.
+    """Fill the backbone, and the head if asked, from a weights file or a run's folder.
 
     Raises:
         WeightsError: If they do not fit.
     """
-    chosen, _ = fit_weights(network.backbone, open_weights(source), head="drop")
+    path = weights_file(Path(source))
+    chosen, _ = fit_weights(network.backbone, open_weights(path), head="drop")
     own = network.backbone.state_dict()
     for name, tensor in chosen.items():
         fill_(own[name], tensor)
     if head:
         own = network.head.state_dict()
-        for name, tensor in open_head(source, own).items():
+        for name, tensor in open_head(path, own).items():
             fill_(own[name], tensor)
 
 

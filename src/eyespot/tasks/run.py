@@ -24,12 +24,19 @@ from torch import Tensor
 import eyespot
 from eyespot import dist
 from eyespot.design.files import write_whole
+from eyespot.design.plain_data import read_plain
 from eyespot.errors import RecipeError
 from eyespot.tasks.kept_spec import keep_spec
 from eyespot.tasks.ranges import Within, check_ranges
 from eyespot.tasks.recipe_files import differences, recipe_to_dict, task_of
 from eyespot.train import loop
-from eyespot.train.checkpoint import CheckpointFolder, load, read_facts
+from eyespot.train.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    load,
+    newest_checkpoint,
+    read_facts,
+)
 from eyespot.train.job import Job, random_state, set_random_state_, state_tensors
 from eyespot.train.loop import Cadence, Outcome
 from eyespot.train.sharding import Parallel
@@ -156,27 +163,55 @@ def prepare(recipe: Any, run: Run, place: Place) -> Prepared:
     return prepared
 
 
-def evaluate(recipe: Any, run: Run, *, checkpoint: Path | None = None) -> Mapping[str, float]:
-    """Return a run's metrics, from a checkpoint: the newest if none is given.
+def evaluate(
+    recipe: Any,
+    run: Run,
+    *,
+    checkpoint: Path | None = None,
+    say: Callable[[str], None] = lambda note: None,
+) -> Mapping[str, float]:
+    """Return a run's metrics, from a checkpoint: the newest that is whole if none is given.
+
+    Args:
+        recipe: Of the run.
+        run: Where it is, and with what it is evaluated.
+        checkpoint: Its folder.
+        say: Called with a sentence for each damaged checkpoint that was passed over.
 
     Raises:
-        ValueError: If there is no checkpoint, or the task evaluates nothing.
+        ValueError: If there is no such checkpoint, or the task evaluates nothing.
     """
+    stored = _checkpoint(run.out / "checkpoints", checkpoint, say)
     with processes(run) as place, own_randomness(recipe.seed, place.device):
         prepared = prepare(recipe, run, place)
         if prepared.evaluate is None:
             raise ValueError(f"need a task that evaluates, got {task_of(recipe)!r}")
-        if checkpoint is None:
-            folder = CheckpointFolder(run.out / "checkpoints")
-            newest, notes = folder.newest()
-            if newest is None:
-                damaged = f" that is whole; {notes[0]}" if notes else ""
-                raise ValueError(f"need a checkpoint in {folder.folder}, got none{damaged}")
-            checkpoint = newest.path
-        job, stored = prepared.job, read_facts(checkpoint)
+        job = prepared.job
         load(stored, state_tensors(Job(job.modules, {}, job.device)), group=place.group)
         job.step = stored.step
         return prepared.evaluate(job)
+
+
+def _checkpoint(folder: Path, named: Path | None, say: Callable[[str], None]) -> Checkpoint:
+    """Return the named checkpoint, or else the newest of a folder that is whole."""
+    if named is not None:
+        try:
+            return read_facts(named)
+        except DamagedCheckpointError as error:
+            raise ValueError(
+                f"need a whole checkpoint, got {named}: {error}; leave it out to take the newest "
+                f"whole one of {folder}"
+            ) from None
+    newest, notes = newest_checkpoint(folder)
+    if newest is None:
+        damaged = f" that is whole ({notes[0]})" if notes else ""
+        raise ValueError(
+            f"need a checkpoint in {folder}, got none{damaged}; train again with the command that "
+            "began the run"
+        )
+    for note in notes:
+        say(note)
+    return newest
 
 
 def evaluate_start(recipe: Any, run: Run) -> Mapping[str, float]:
@@ -338,7 +373,9 @@ def _claim(run: Run, ours: dict[str, Any], start: dict[str, Any]) -> None:
     """
     path = run.out / "recipe.json"
     if path.exists():
-        theirs = json.loads(path.read_text(encoding="utf-8"))
+        theirs = read_plain(path, "recipe")
+        if not isinstance(theirs, dict) or not {"task", "recipe"} <= theirs.keys():
+            raise RecipeError(f'need a recipe with "task" and "recipe" in {path}')
         changed = differences(ours["recipe"], theirs["recipe"])
         data = ours.get("data", {})
         changed += differences(data, theirs.get("data", data), "data.")
@@ -387,5 +424,8 @@ def stored_run(out: Path, **changes: Any) -> Run:
     path = out / "run.json"
     if not path.is_file():
         raise ValueError(f"need the folder of a training run, got {out}, which has no run.json")
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    return Run(**{**stored, "out": out, **changes})
+    stored = read_plain(path, "run")
+    try:
+        return Run(**{**stored, "out": out, **changes})
+    except TypeError as error:
+        raise ValueError(f"need what `eyespot train` writes in {path}, got: {error}") from None

@@ -123,7 +123,7 @@ class SelfSupRecipe:
             result; for machines whose GPUs wait for their loaders.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
-        start_from: Weights of an earlier pretraining to begin with; "" for new ones.
+        start_from: An earlier pretraining to begin with, a file or a run's folder; "" for none.
         start_head: Whether its projector and prototypes are taken too.
         probe: How features are looked at.
         evaluate_every: Steps from one look to the next; 0 for an epoch.

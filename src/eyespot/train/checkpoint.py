@@ -217,18 +217,30 @@ class CheckpointFolder:
 
     def paths(self) -> list[Path]:
         """Return the complete checkpoints, oldest first, damaged ones included."""
-        names = (p for p in self.folder.glob(f"{_PREFIX}*") if not p.name.endswith(_PARTIAL))
-        return sorted(names)
+        return _paths(self.folder)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """Return the newest undamaged checkpoint and a sentence for each damaged one skipped."""
-        notes: list[str] = []
-        for path in reversed(self.paths()):
-            try:
-                return read_facts(path), notes
-            except DamagedCheckpointError as error:
-                notes.append(f"{error}; going back to the one before")
-        return None, notes
+        """Return what `newest_checkpoint` does."""
+        return newest_checkpoint(self.folder)
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest undamaged checkpoint and a sentence for each damaged one passed over.
+
+    Nothing is touched: the run may be under way.
+    """
+    notes: list[str] = []
+    for path in reversed(_paths(folder)):
+        try:
+            return read_facts(path), notes
+        except DamagedCheckpointError as error:
+            notes.append(f"passed over a damaged checkpoint: {error}")
+    return None, notes
+
+
+def _paths(folder: Path) -> list[Path]:
+    names = (p for p in folder.glob(f"{_PREFIX}*") if not p.name.endswith(_PARTIAL))
+    return sorted(names)
 
 
 def _begin(
@@ -269,14 +281,18 @@ def verify(path: Path) -> None:
     """
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        entries = manifest["files"].items()
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise DamagedCheckpointError(f"{path} has no readable manifest ({error})") from None
-    for name, entry in entries:
+        files = [
+            (name, entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedCheckpointError(f"{path} has no readable manifest.json ({error})") from None
+    if not any(name == "facts.json" for name, _, _ in files):
+        raise DamagedCheckpointError(f"{path} has a manifest.json that lists no facts.json")
+    for name, size, sha256 in files:
         file = path / name
-        if not file.is_file() or file.stat().st_size != entry["bytes"]:
+        if not file.is_file() or file.stat().st_size != size:
             raise DamagedCheckpointError(f"{file} is missing or has another size than written")
-        if _sha256(file) != entry["sha256"]:
+        if _sha256(file) != sha256:
             raise DamagedCheckpointError(f"{file} has other content than written")
 
 

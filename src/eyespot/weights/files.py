@@ -62,7 +62,9 @@ def read_file(path: str | Path) -> Contents:
     with path.open("rb") as file:
         start = file.read(64)
     if not start:
-        raise WeightsError(f"need a weights file, got {path}, which is empty; download it again")
+        raise WeightsError(
+            f"need a weights file, got {path}, which is empty; download or write it again"
+        )
     if path.name.endswith(".json"):
         return _read_index(path)
     if _is_safetensors(start) or path.suffix == ".safetensors":
@@ -141,7 +143,7 @@ def _read_safetensors(path: Path) -> Contents:
             return Contents(tensors, dict(file.metadata() or {}))
     except (safetensors.SafetensorError, ValueError, RuntimeError, OverflowError) as error:
         raise WeightsError(
-            f"need a whole safetensors file, got {path}: {error}; download it again"
+            f"need a whole safetensors file, got {path}: {error}; download or write it again"
         ) from None
 
 
@@ -182,7 +184,7 @@ def _check_zip(path: Path) -> None:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise WeightsError(
             f"need a whole file of torch.save, got {path} of {path.stat().st_size} bytes, which "
-            f"is cut short or damaged ({error}); download it again"
+            f"is cut short or damaged ({error}); download or write it again"
         ) from None
     names = [PurePosixPath(entry.filename).name for entry in entries]
     if "constants.pkl" in names:
@@ -210,7 +212,7 @@ def _unpickle(path: Path, *, mmap: bool) -> Any:
     except Exception as error:  # noqa: BLE001  # a damaged pickle can raise anything
         raise WeightsError(
             f"need a whole file of torch.save, got {path}, which cannot be read "
-            f"({type(error).__name__}: {_first_line(error)}); download it again"
+            f"({type(error).__name__}: {_first_line(error)}); download or write it again"
         ) from None
 
 
@@ -225,7 +227,10 @@ def _refusal(path: Path, reason: str) -> str:
             "that is code, and code in a weights file is never run. Save its state_dict() again "
             "where you trust it"
         )
-    return f"need a whole file of torch.save, got {path}: {_last_line(reason)}; download it again"
+    return (
+        f"need a whole file of torch.save, got {path}: {_last_line(reason)}; download or write it "
+        "again"
+    )
 
 
 def _first_line(error: BaseException) -> str:
