@@ -98,6 +98,40 @@ def test_expressions_by_iou_and_by_the_references_giou(tmp_path):
     assert second["dataset_name"] == "refcoco"
 
 
+def test_expressions_of_any_number_are_right_as_a_set(tmp_path):
+    """Two of two, none of none, one of two, and one by IoU alone (shifted by 1.8 of 10 px)."""
+    places = [(0, 0, 10, 10), (12, 0, 8, 8)]
+    corners = [[x, y, x + w, y + h] for x, y, w, h in places]
+    told = {"dataset_name": "grefcoco", "caption": "two cups"}
+    meant = [
+        [region(place) for place in places],
+        [],
+        [region(place) for place in places],
+        [region(places[0])],
+        [region((0, 0, 0, 0))],  # how the published script says none
+    ]
+    said = [
+        (corners, [0.7, 0.9]),
+        (corners, [0.69, 0.1]),
+        (corners, [0.69, 0.9]),
+        ([[1.8, 1.8, 11.8, 11.8]], [0.8]),
+        (corners, [0.69, 0.71]),
+    ]
+    found = {
+        i: predicted(record(i, regions, **told), boxes, scores)
+        for i, (regions, (boxes, scores)) in enumerate(zip(meant, said, strict=True))
+    }
+    metrics = metrics_of(found)
+    assert metrics["grefcoco_Pr@F1=1"] == 3 / 5
+    assert metrics["grefcoco_giou_Pr@F1=1"] == 2 / 5
+    assert (metrics["grefcoco_N-acc"], metrics["grefcoco_T-acc"]) == (1 / 2, 1)
+    assert not found[4].phrases
+    assert not any("P@" in name for name in metrics)  # no RefCOCO: that has one box each
+    many = predicted(found[1].record, [corners[0]] * 12, np.linspace(0.71, 0.9, 12))
+    rows = written({0: many}, tmp_path, {0: many.scores})["referring.json"]
+    assert len(rows[0]["boxes"]) == 12
+
+
 def scattered(seed, image_id, *, masks=False):
     """A random image with boxes of three categories and predictions near them."""
     rng = np.random.default_rng(seed)

@@ -14,13 +14,20 @@ from eyespot import dist
 from eyespot.data.annotations import CaptionedImage
 from eyespot.data.grounding import GroundingBatch
 from eyespot.data.tokens import Tokenizer
+from eyespot.evals.grec import grec_scores
 from eyespot.evals.phrasecut import phrasecut_scores
 from eyespot.evals.recall import PhraseTruth, phrase_recall
 from eyespot.evals.referring import Criterion, Found, Referred, only_single, referring_precision
 from eyespot.models.grounder import GrounderSpec
 from eyespot.tasks.ground_average_precision import average_precisions
 from eyespot.tasks.ground_masks import box_overlaps, mask_overlaps
-from eyespot.tasks.ground_predictions import Predicted, of_all_ranks, predict_boxes, true_boxes
+from eyespot.tasks.ground_predictions import (
+    Predicted,
+    of_all_ranks,
+    predict_boxes,
+    sized_regions,
+    true_boxes,
+)
 from eyespot.tasks.ground_results import write_results
 
 _KS = (1, 5, 10)
@@ -44,7 +51,7 @@ def evaluate_grounding(
         expressions = {
             image: referring_scores(one)
             for image, one in found.items()
-            if expression_of(one.record) is not None
+            if expression_of(one.record) is not None or set_meant(one.record) is not None
         }
         write_results(found, results, expressions=expressions)
     return metrics_of(found)
@@ -57,6 +64,7 @@ def metrics_of(found: Mapping[int, Predicted]) -> dict[str, float]:
       where each phrase's boxes are replaced by the one around them (Flickr30k Entities).
     - P@k of referring expressions with one referent, for each data set, by IoU, and by GIoU as the
       published numbers were made; ranked by the is-final head too where there is one.
+    - Pr@F1=1, N-acc and T-acc of expressions with any number of referents (gRefCOCO), likewise.
     - AP and AP50 of everything that is named, as one class; with categories, category_AP over
       those that each caption names; for LVIS its fixed AP.
     - With masks: mask_AP, and mean_iou, cum_iou, Pr@t of the union of what is found (PhraseCut).
@@ -65,6 +73,7 @@ def metrics_of(found: Mapping[int, Predicted]) -> dict[str, float]:
     """
     metrics = _phrases(found)
     metrics |= _expressions(found)
+    metrics |= _sets(found)
     metrics |= average_precisions(found)
     overlaps = mask_overlaps(found)
     if overlaps:
@@ -87,6 +96,13 @@ def expression_of(record: CaptionedImage) -> list[Referred] | None:
         every = range(len(record.regions))
         return [Referred(box, name) for box in true_boxes(record, every)]
     return None
+
+
+def set_meant(record: CaptionedImage) -> np.ndarray | None:
+    """The boxes that an expression of gRefCOCO means, which may be none; None for other texts."""
+    if not str(record.more.get("dataset_name")).startswith("grefcoco"):
+        return None
+    return true_boxes(record, sized_regions(record))
 
 
 def _phrases(found: Mapping[int, Predicted]) -> dict[str, float]:
@@ -119,6 +135,23 @@ def _expressions(found: Mapping[int, Predicted]) -> dict[str, float]:
         scores = referring_precision(ranked, single, ks=_KS, criterion=criterion)
         for dataset, precision in scores.items():
             metrics |= {f"{dataset}_{prefix}{name}": value for name, value in precision.items()}
+    return metrics
+
+
+def _sets(found: Mapping[int, Predicted]) -> dict[str, float]:
+    sets: dict[str, dict[Hashable, np.ndarray]] = {}
+    ranked: dict[Hashable, Found] = {}
+    for image, one in found.items():
+        meant = set_meant(one.record)
+        if meant is not None:
+            sets.setdefault(str(one.record.more["dataset_name"]), {})[image] = meant
+            ranked[image] = Found(referring_scores(one), one.boxes_xyxy_px)
+    metrics: dict[str, float] = {}
+    for dataset, truths in sets.items():
+        scores = grec_scores(ranked, truths)
+        by_giou = grec_scores(ranked, truths, criterion="giou")
+        metrics |= {f"{dataset}_{name}": value for name, value in scores.items()}
+        metrics[f"{dataset}_giou_Pr@F1=1"] = by_giou["Pr@F1=1"]
     return metrics
 
 

@@ -102,22 +102,31 @@ def of_all_ranks(mine: Mapping[int, Predicted]) -> dict[int, Predicted]:
 def evaluated_phrases(record: CaptionedImage) -> list[EvaluatedPhrase]:
     """Return the phrases of `tokens_positive_eval` with the boxes that share a character.
 
-    Without that key every group of boxes with the same spans is a phrase.
+    Without that key every group of boxes with the same spans is a phrase. Boxes of no size stand
+    for nothing.
     """
     listed = record.more.get("tokens_positive_eval")
     if listed is None:
         listed = list(dict.fromkeys(r.spans for r in record.regions if r.spans))
+    sized = sized_regions(record)
     phrases = []
     for spans in listed:
         wanted = tuple((int(b), int(e)) for b, e in spans)
         of_phrase = tuple(
             i
-            for i, region in enumerate(record.regions)
-            if any(b < end and begin < e for b, e in region.spans for begin, end in wanted)
+            for i in sized
+            if any(
+                b < end and begin < e for b, e in record.regions[i].spans for begin, end in wanted
+            )
         )
         if of_phrase:
             phrases.append(EvaluatedPhrase(wanted, of_phrase, true_boxes(record, of_phrase)))
     return phrases
+
+
+def sized_regions(record: CaptionedImage) -> list[int]:
+    """Return the places of the boxes that have a size; GREC's files say "none" by one without."""
+    return [i for i, region in enumerate(record.regions) if min(region.box_xywh_px[2:]) > 0]
 
 
 def true_boxes(record: CaptionedImage, chosen: Sequence[int]) -> Float[np.ndarray, "n 4"]:

@@ -7,7 +7,8 @@ A folder holds what the data allow:
 - `categories.json`: the same for the categories that captions name, `image_id` that of the images.
 - `lvis.json`: LVIS' results format.
 - `phrases.json`: for each sentence the ten best boxes of each of its phrases (Flickr30k Entities).
-- `referring.json`: for each expression its ten best boxes (RefCOCO, CLEVR-Ref+).
+- `referring.json`: for each expression its ten best boxes (RefCOCO, CLEVR-Ref+, gRefCOCO), and all
+  that GREC's evaluator counts as predicted.
 - `phrasecut.npy`: image to task to boxes and packed mask, as PhraseCut's `evaluate.py` takes them.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from eyespot.design.files import write_whole
+from eyespot.evals.grec import LEAST_SCORE
 from eyespot.ops import rle
 from eyespot.tasks.ground_average_precision import (
     Detected,
@@ -98,7 +100,8 @@ def _sentence(one: Predicted) -> dict[str, Any]:
 
 
 def _expression(one: Predicted, scores: np.ndarray) -> dict[str, Any]:
-    best = np.argsort(-scores, kind="stable")[:_BEST]
+    count = max(_BEST, int((scores >= LEAST_SCORE).sum()))
+    best = np.argsort(-scores, kind="stable")[:count]
     return {
         **_names(one),
         "dataset_name": one.record.more.get("dataset_name"),
