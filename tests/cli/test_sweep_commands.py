@@ -163,7 +163,27 @@ def test_a_study_from_the_command_line(tmp_path):
         ),
         (
             ["sweep", "cifar-lrwd", "--out", "new", "--count", "1", "--run", "nope:f"],
-            "need a module that can be imported, got 'nope:f'",
+            "need a module that can be imported, got 'nope:f': ModuleNotFoundError: No module",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--run", "eyespot.sweep.builtin:complexty"],
+            "unknown function of eyespot.sweep.builtin 'complexty'. Did you mean complexity?",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--run", "ends:f"],
+            "need a module that can be imported, got 'ends:f': SystemExit: 3",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--command", "echo {lrr}"],
+            "unknown placeholder 'lrr'. Did you mean lr",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--command", "echo {lr"],
+            "need a command as a shell takes it, with {{ and }} for braces that are no placeholder",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--command", "no-such-program {lr}"],
+            "need a program to run, got 'no-such-program', which is not there",
         ),
         (
             [
@@ -179,11 +199,13 @@ def test_a_study_from_the_command_line(tmp_path):
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_exit_code_2(args, sentence, tmp_path):
     (tmp_path / "bad.yaml").write_text("name: empty\n")
+    (tmp_path / "ends.py").write_text("raise SystemExit(3)\n")
     done = run(*args, cwd=tmp_path)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_dry_run_loads_nothing_heavy():
