@@ -111,7 +111,7 @@ def test_another_network_in_a_space_of_one(tmp_path):
 def test_a_sweep_stopped_by_a_signal_says_how_to_go_on(tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text("name: mine\nparameters:\n  n: {kind: int, low: 1, high: 99}\n")
-    out = tmp_path / "s"
+    out = tmp_path / "my sweep"
     command = [sys.executable, "-m", "eyespot", "sweep", space, "--out", out, "--count", "1"]
     process = subprocess.Popen(
         [*command, "--run", "tests.sweep.runs:slow"], stderr=subprocess.PIPE, text=True, env=ENV
@@ -122,10 +122,12 @@ def test_a_sweep_stopped_by_a_signal_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said == f"stopped; go on with: eyespot sweep --out {out}\n"
+    assert said == f"stopped; go on with: eyespot sweep --out '{out}'\n"
     assert (out / "claims" / "000000.1").stat().st_mtime == 0
     (out / "fast").touch()
-    assert "1 done, 0 failed" in run("sweep", "--out", out).stdout
+    done = run("sweep", "--out", out).stdout
+    assert "1 done, 0 failed" in done
+    assert done.endswith(f"next: eyespot report '{out}'\n")
 
 
 def test_a_study_from_the_command_line(tmp_path):
