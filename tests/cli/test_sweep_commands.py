@@ -111,7 +111,7 @@ def test_another_network_in_a_space_of_one(tmp_path):
 def test_a_sweep_stopped_by_a_signal_says_how_to_go_on(tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text("name: mine\nparameters:\n  n: {kind: int, low: 1, high: 99}\n")
-    out = tmp_path / "s"
+    out = tmp_path / "my sweep"
     command = [sys.executable, "-m", "eyespot", "sweep", space, "--out", out, "--count", "1"]
     process = subprocess.Popen(
         [*command, "--run", "tests.sweep.runs:slow"], stderr=subprocess.PIPE, text=True, env=ENV
@@ -122,10 +122,12 @@ def test_a_sweep_stopped_by_a_signal_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert said == f"stopped; go on with: eyespot sweep --out {out}\n"
+    assert said == f"stopped; go on with: eyespot sweep --out '{out}'\n"
     assert (out / "claims" / "000000.1").stat().st_mtime == 0
     (out / "fast").touch()
-    assert "1 done, 0 failed" in run("sweep", "--out", out).stdout
+    done = run("sweep", "--out", out).stdout
+    assert "1 done, 0 failed" in done
+    assert done.endswith(f"next: eyespot report '{out}'\n")
 
 
 def test_a_study_from_the_command_line(tmp_path):
@@ -163,7 +165,27 @@ def test_a_study_from_the_command_line(tmp_path):
         ),
         (
             ["sweep", "cifar-lrwd", "--out", "new", "--count", "1", "--run", "nope:f"],
-            "need a module that can be imported, got 'nope:f'",
+            "need a module that can be imported, got 'nope:f': ModuleNotFoundError: No module",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--run", "eyespot.sweep.builtin:complexty"],
+            "unknown function of eyespot.sweep.builtin 'complexty'. Did you mean complexity?",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--run", "ends:f"],
+            "need a module that can be imported, got 'ends:f': SystemExit: 3",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--command", "echo {lrr}"],
+            "unknown placeholder 'lrr'. Did you mean lr",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--command", "echo {lr"],
+            "need a command as a shell takes it, with {{ and }} for braces that are no placeholder",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--command", "no-such-program {lr}"],
+            "need a program to run, got 'no-such-program', which is not there",
         ),
         (
             [
@@ -179,11 +201,13 @@ def test_a_study_from_the_command_line(tmp_path):
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_exit_code_2(args, sentence, tmp_path):
     (tmp_path / "bad.yaml").write_text("name: empty\n")
+    (tmp_path / "ends.py").write_text("raise SystemExit(3)\n")
     done = run(*args, cwd=tmp_path)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_dry_run_loads_nothing_heavy():

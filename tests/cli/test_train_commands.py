@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -328,11 +329,11 @@ def test_a_run_is_not_gone_on_with_on_other_data(tmp_path, capsys, spec_file):
 
 def test_a_run_that_diverges_ends_with_a_sentence_and_is_replayed(tmp_path, capsys):
     numbers = ("--optimizer.name", "sgd", "--optimizer.lr", "1e30")
-    code, _, said = train(capsys, tmp_path / "run", *numbers)
+    code, _, said = train(capsys, tmp_path / "a run", *numbers)
     assert code == 2
     assert "eyespot train: stopped before step 2: the loss is nan" in said
     command = said.split("Run `eyespot ")[1].split("`")[0]
-    code, out, _ = run(capsys, *command.split())
+    code, out, _ = run(capsys, *shlex.split(command))
     assert code == 0
     assert "again:    the loss is nan" in out
     assert "first:    the output of " in out

@@ -1,5 +1,6 @@
 """`eyespot data convert`: other datasets' annotations as ours, a function for each dataset."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -248,5 +249,5 @@ def _write(
         first = written.problems[0].sentence
         print(
             f"{len(written.problems):,} records have a flaw, such as: {first}; "
-            f"eyespot data check {out} explains them all"
+            f"`{shlex.join(['eyespot', 'data', 'check', str(out)])}` explains them all"
         )

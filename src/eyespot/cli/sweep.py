@@ -1,6 +1,7 @@
 """`eyespot sweep`: run a population of points, and go on with it after any interruption."""
 
 import json
+import shlex
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from eyespot.design.samplers import Value
 from eyespot.design.space import ListedPoints, NamedNetworks, Sample, Space, sample
 from eyespot.design.space_files import read_space, space_to_dict
 from eyespot.design.spaces import get_space, list_spaces
+from eyespot.sweep.execute import check_target
 from eyespot.sweep.folder import Sweep, Target, prepare, read_sweep
 from eyespot.sweep.records import Record
 from eyespot.sweep.run import ask_for_retries, run_sweep
@@ -76,6 +78,9 @@ def sweep(
     assert out is not None
     if optuna and slurm:
         raise ValueError("need --optuna or --slurm, and not both")
+    options = _slurm_options(slurm)
+    if not (out / "sweep.json").exists():
+        check_target(plan.target, out, plan.space.samplers())
     start = time.monotonic()
     if optuna:
         from eyespot.sweep.optuna_points import run_study
@@ -84,14 +89,15 @@ def sweep(
     else:
         prepare(out, plan)
         if slurm:
-            _submit(out, workers, slurm, retry_failed)
+            _submit(out, workers, options, retry_failed)
             return
         records = run_sweep(out, workers, gpus=gpus, retry_failed=retry_failed)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as politely as on Ctrl-C
     try:
         states = _follow(records, as_json)
     except KeyboardInterrupt:
-        print(f"stopped; go on with: eyespot sweep --out {out}", file=sys.stderr)
+        go_on = shlex.join(["eyespot", "sweep", "--out", str(out)])
+        print(f"stopped; go on with: {go_on}", file=sys.stderr)
         raise
     finally:
         records.close()
@@ -102,7 +108,7 @@ def sweep(
     print(f"{states['done']} done, {states['failed']} failed in {seconds:.1f} s")
     if isinstance(plan.space.network, ListedPoints):
         _print_verdicts(out)
-    print(f"next: eyespot report {out}")
+    print(f"next: {shlex.join(['eyespot', 'report', str(out)])}")
 
 
 def _plan(
@@ -211,15 +217,19 @@ def _print_sample(plan: Sweep, drawn: Sample, as_json: bool) -> None:
         print(f"  ... and {len(drawn.points) - 5:,} more")
 
 
-def _submit(out: Path, tasks: int, pairs: tuple[str, ...], retry_failed: bool) -> None:
-    from eyespot.sweep.slurm import submit
-
+def _slurm_options(pairs: tuple[str, ...]) -> dict[str, str]:
     wrong = [pair for pair in pairs if not pair.partition("=")[2]]
     if wrong:
         raise ValueError(f"need --slurm as KEY=VALUE, such as timeout_min=240, got {wrong[0]!r}")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _submit(out: Path, tasks: int, options: dict[str, str], retry_failed: bool) -> None:
+    from eyespot.sweep.slurm import submit
+
     if retry_failed:
         ask_for_retries(out)
-    jobs = submit(out, tasks, dict(pair.split("=", 1) for pair in pairs))
+    jobs = submit(out, tasks, options)
     print(f"submitted: {len(jobs)} tasks, first job {jobs[0].job_id}")
 
 

@@ -1,6 +1,7 @@
 """`eyespot weights`: list, fetch, convert, check and export weights."""
 
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -152,7 +153,7 @@ def import_mdetr(
         print(f"note: {note}", file=sys.stderr)
     save_grounder(*imported.loaded, out)
     does = "answer IMAGE QUESTION" if imported.loaded.spec.answer_heads else "ground IMAGE TEXT"
-    print(f"wrote {out}: use it with `eyespot {does} --weights {out}`")
+    print(f"wrote {out}: use it with `eyespot {does} --weights {shlex.quote(str(out))}`")
 
 
 def export(weights: Positional[str], out: Path) -> None:

@@ -9,8 +9,10 @@ object of metrics.
 import importlib
 import json
 import shlex
+import shutil
 import string
 import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
@@ -42,19 +44,54 @@ def resolve(target: Target, folder: Path, parameters: Iterable[str]) -> Run:
     """
     if target.kind == "callable":
         return _imported(target.what)
-    words = shlex.split(target.what)
+    words = _words(target.what)
     known = {"index", "point", "spec", "out", *parameters}
     for word in words:
         for _, name, _, _ in string.Formatter().parse(word):
             if name is not None and name not in known:
-                raise ValueError(unknown_name("placeholder", name, known))
-    if not words:
-        raise ValueError("need a command to run, got an empty one")
+                raise ValueError(unknown_name("placeholder", name, known, most=20))
 
     def run(point: dict[str, Any]) -> dict[str, Any]:
         return _run_command(words, point, folder)
 
     return run
+
+
+def _words(command: str) -> list[str]:
+    """Return a command's words, each of which can be filled in."""
+    try:
+        words = shlex.split(command)
+        for word in words:
+            list(string.Formatter().parse(word))
+    except ValueError as error:
+        raise ValueError(
+            f"need a command as a shell takes it, with {{{{ and }}}} for braces that are no "
+            f"placeholder, got {command!r}: {error}"
+        ) from None
+    if not words:
+        raise ValueError("need a command to run, got an empty one")
+    return words
+
+
+def check_target(target: Target, folder: Path, parameters: Iterable[str]) -> None:
+    """Find out what `resolve` will say, before a sweep is written.
+
+    A function's module is imported in a process of its own, which looks where workers look.
+
+    Raises:
+        ValueError: As `resolve`, or if a command's program is not there.
+    """
+    if target.kind == "command":
+        resolve(target, folder, parameters)
+        program = _words(target.what)[0]
+        if "{" not in program and shutil.which(program) is None:
+            raise ValueError(f"need a program to run, got {program!r}, which is not there")
+        return
+    command = [sys.executable, "-m", "eyespot.sweep.execute", target.what]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it ended Python"]
+        raise ValueError(lines[-1])
 
 
 def _imported(name: str) -> Run:
@@ -63,11 +100,9 @@ def _imported(name: str) -> Run:
         raise ValueError(f'need a function as "module:function", got {name!r}')
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # noqa: BLE001 - whatever the module raises when imported
-        kind = type(error).__name__
-        raise ValueError(
-            f"need a module that can be imported, got {name!r}: {kind}: {error}"
-        ) from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises when imported
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"need a module that can be imported, got {name!r}: {said}") from None
     function: Run | None = getattr(module, function_name, None)
     if not callable(function):
         known = [key for key, value in vars(module).items() if callable(value)]
@@ -145,3 +180,16 @@ def _last_line(path: Path, start: int) -> str:
 
 def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def main() -> None:
+    """Say whether the function of the first argument can be imported."""
+    try:
+        resolve(Target("callable", sys.argv[1]), Path(), ())
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ and an `evaluate`. After a kill at any moment, running again goes on from the ne
 ends with the very state and metrics of a run that was never stopped.
 """
 
+import shlex
 import signal
 import threading
 import time
@@ -123,7 +124,8 @@ def run(
                 name = batch_facts(batch) if batch_facts else None
                 where = _capture(job, out, before, {"batch": name, "error": str(error)}, group)
                 raise StoppedByNonFiniteError(
-                    f"stopped before step {job.step + 1}: {error}. Run `eyespot replay {where}`"
+                    f"stopped before step {job.step + 1}: {error}. "
+                    f"Run `{shlex.join(['eyespot', 'replay', str(where)])}`"
                 ) from None
             job.step += 1
             log.add(values)
