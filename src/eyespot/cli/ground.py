@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 
 def ground(
-    images_and_text: Positional[tuple[str, ...]],
+    images_and_text: Annotated[Positional[tuple[str, ...]], arg(metavar="IMAGE... TEXT")],
     weights: str = "scenes-small",
     out: Path | None = None,
     min_score: float = 0.5,
