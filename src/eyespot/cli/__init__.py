@@ -1,8 +1,8 @@
 """The `eyespot` command: finds the command's file, runs it, and turns mistakes into one line.
 
 A command is a file of this folder with a typed function of the same name, whose signature and
-docstring become its options and help; a file with `COMMANDS` is a group of such functions, and
-one with `main` reads its arguments itself.
+docstring become its options and help; a file with `COMMANDS` is a group of such functions (and says
+what it is in `ABOUT`), and one with `main` reads its arguments itself.
 """
 
 import importlib
@@ -63,18 +63,14 @@ def _run(name: str, args: list[str]) -> None:
     if hasattr(module, "main"):
         module.main(args)
         return
-    import tyro
+    from eyespot.cli.arguments import call, call_one
 
     prog = f"eyespot {name}"
     group = getattr(module, "COMMANDS", None)
     if group is None:
-        tyro.cli(
-            getattr(module, name), prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,)
-        )
+        call(getattr(module, name), prog, args)
     else:
-        tyro.extras.subcommand_cli_from_dict(
-            group, prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,)
-        )
+        call_one(group, prog, args, description=module.ABOUT)
 
 
 def _sentence(error: ValueError | OSError) -> str:

@@ -11,7 +11,7 @@ from eyespot.cli.ground import line_of_boxes
 
 
 def answer(
-    images_and_question: Positional[tuple[str, ...]],
+    images_and_question: Annotated[Positional[tuple[str, ...]], arg(metavar="IMAGE... QUESTION")],
     weights: str = "",
     min_score: float = 0.5,
     max_iou: float = 0.5,
@@ -23,7 +23,8 @@ def answer(
     Args:
         images_and_question: Image files, then the question: `eyespot answer a.jpg "how many cups
             are there?"`.
-        weights: A weights file of `eyespot train answer/...` or of a published network.
+        weights: A run's folder or weights file of `eyespot train answer/...`, or a published
+            network that was imported.
         min_score: Least score of a box that is shown, 0 to 1.
         max_iou: Of a phrase's boxes that overlap more, only the most certain is shown; 1 for all.
         device: Where to run, as torch names it.

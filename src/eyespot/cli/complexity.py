@@ -20,7 +20,7 @@ _COLUMNS = ("model", "input_size", "params", "flops", "acts")
 
 
 def complexity(
-    names: Positional[tuple[str, ...]] = (),
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="NETWORK...")] = (),
     image_size: int | None = None,
     tree: bool = False,
     blocks: bool = False,

@@ -21,7 +21,7 @@ _EXAMPLES = 10  # bad records shown, of each kind
 
 
 def check(
-    source: Positional[str],
+    source: Annotated[Positional[str], arg(metavar="DATA")],
     sample: int | None = None,
     decode: bool = False,
     images: Path | None = None,
@@ -76,8 +76,8 @@ def check(
 
 
 def shard(
-    source: Positional[str],
-    out: Positional[Path],
+    source: Annotated[Positional[str], arg(metavar="DATA")],
+    out: Annotated[Positional[Path], arg(metavar="OUT")],
     samples_per_shard: int = 1000,
     workers: int | None = None,
 ) -> None:
@@ -206,7 +206,9 @@ def _check_manifests(folder: Path, as_json: bool) -> int:
     return num_wrong
 
 
-def answers(annotations: Positional[Path], out: Path, least: int = 1) -> None:
+def answers(
+    annotations: Annotated[Positional[Path], arg(metavar="FILE")], out: Path, least: int = 1
+) -> None:
     """Write the vocabulary of a file's answers, for `eyespot train answer/... --network.answers`.
 
     Types are classes in GQA's order, others by name; words the most frequent first, then
@@ -227,5 +229,12 @@ def answers(annotations: Positional[Path], out: Path, least: int = 1) -> None:
     sizes = ", ".join(f"{name} {len(of_type)}" for name, of_type in words.words.items())
     print(f"wrote {out}: {sizes}")
 
+
+ABOUT = """Check, convert and shard data sets.
+
+--data takes, here and elsewhere: a folder with a folder of images for each class; a folder of
+images; train and val or test folders of either; a text file of one `path` or `path label` a line; a
+.npy array of paths; MNIST's IDX files; CIFAR's binary files; WebDataset tars as a folder, a pattern
+or an fsspec address; and the built-in `scenes`, or `scenes:KEY=VALUE,...`, a rendered world."""
 
 COMMANDS = {"check": check, "convert": convert, "shard": shard, "answers": answers}

@@ -15,7 +15,7 @@ def demo(
     """Show grounding on a web page: pictures and texts in, every phrase's boxes out.
 
     Args:
-        weights: A weights file, or weights of the package by name.
+        weights: A weights file, a training run's folder, or weights of the package by name.
         port: Where to listen; 0 for any port that is free.
         host: Where to listen; 0.0.0.0 lets everyone in who reaches this machine.
         device: Where to run, as torch names it.

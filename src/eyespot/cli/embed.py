@@ -4,13 +4,13 @@ import hashlib
 import shutil
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 
 def embed(
-    data: Positional[str],
+    data: Annotated[Positional[str], arg(metavar="DATA")],
     weights: str,
     out: Path,
     model: str = "",

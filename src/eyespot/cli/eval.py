@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 
 def eval(
-    run: Positional[str],
+    run: Annotated[Positional[str], arg(metavar="RUN")],
     weights: str | None = None,
     data: str | None = None,
     val: str | None = None,

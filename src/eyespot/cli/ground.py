@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def ground(
-    images_and_text: Positional[tuple[str, ...]],
+    images_and_text: Annotated[Positional[tuple[str, ...]], arg(metavar="IMAGE... TEXT")],
     weights: str = "scenes-small",
     out: Path | None = None,
     min_score: float = 0.5,

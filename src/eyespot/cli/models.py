@@ -12,7 +12,8 @@ from eyespot.errors import unknown_name
 
 
 def models(
-    pattern: Positional[str] = "*", as_json: Annotated[bool, arg(name="json")] = False
+    pattern: Annotated[Positional[str], arg(metavar="[PATTERN]")] = "*",
+    as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """List the named networks with their costs.
 

@@ -21,7 +21,7 @@ from eyespot.design.training import Crop, Training
 
 
 def plan(
-    model: Positional[str],
+    model: Annotated[Positional[str], arg(metavar="NETWORK_OR_RECIPE")],
     batch: int | None = None,
     gpus: int = 1,
     gpu: str = "h100",

@@ -169,18 +169,21 @@ def _call(
     """
     import tyro
 
+    from eyespot.cli.arguments import call
+
     plain = tyro.conf.arg(name="")
     fields = [
         (name, Annotated[cls, plain], field(default=default if name == "probe" else MISSING))
         for name, cls in parts.items()
     ]
     summary = next(line for line in USAGE.splitlines() if line.startswith(f"  {kind} "))
-    found: Any = tyro.cli(
+    about = summary.split(maxsplit=1)[1]
+    found = call(
         make_dataclass("Arguments", fields, kw_only=True),
-        prog=f"eyespot probe {kind}",
-        description=summary.split(maxsplit=1)[1].capitalize() + ".",
-        args=args,
-        config=(tyro.conf.FlagCreatePairsOff, *((tyro.conf.OmitArgPrefixes,) if flat else ())),
+        f"eyespot probe {kind}",
+        args,
+        description=f"{about[0].upper()}{about[1:]}.",
+        config=(tyro.conf.OmitArgPrefixes,) if flat else (),
     )
     function(**{name: getattr(found, name) for name in parts})
 

@@ -1,11 +1,16 @@
 """`eyespot replay`: take the step again at which a run met a loss that was not finite."""
 
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 
-def replay(capture: Positional[Path], data: str | None = None, device: str | None = None) -> None:
+def replay(
+    capture: Annotated[Positional[Path], arg(metavar="CAPTURE")],
+    data: str | None = None,
+    device: str | None = None,
+) -> None:
     """Take a captured step again and say which module first gave numbers that are not finite.
 
     Args:

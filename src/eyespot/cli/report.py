@@ -15,7 +15,7 @@ from eyespot.design.files import write_whole
 
 
 def report(
-    folders: Positional[tuple[Path, ...]],
+    folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="SWEEP...")],
     out: Path | None = None,
     metric: str | None = None,
     by: str | None = None,

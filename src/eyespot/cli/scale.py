@@ -16,7 +16,7 @@ from eyespot.design.specs import Spec, ViTSpec
 
 
 def scale(
-    name: Positional[str],
+    name: Annotated[Positional[str], arg(metavar="NETWORK")],
     factor: float | None = None,
     flops: str | None = None,
     params: str | None = None,

@@ -29,7 +29,7 @@ _COUNT = 64
 
 
 def sweep(
-    space: Positional[str | None] = None,
+    space: Annotated[Positional[str | None], arg(metavar="[SPACE]")] = None,
     out: Path | None = None,
     count: int | None = None,
     seed: int | None = None,

@@ -1,7 +1,7 @@
 """`eyespot train`: run a recipe of any task, and go on with it after any interruption."""
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated
 
 from eyespot.cli.recipes import explain, listing, named
 
@@ -11,7 +11,7 @@ Train a recipe; the same command goes on with a run that was interrupted. Under 
 trains on all processes: torchrun --nproc-per-node 8 -m eyespot train RECIPE ...
 
 eyespot train                 lists the recipes
-eyespot train RECIPE --help   explains a recipe and all its numbers
+eyespot train RECIPE --help   explains a recipe and all its numbers; --no-X turns X off
 RECIPE may also be a recipe file, such as the recipe.json of an earlier run."""
 
 
@@ -26,6 +26,7 @@ def main(args: list[str]) -> None:
     name, recipe, rest = named("train", args)
     import tyro
 
+    from eyespot.cli.arguments import call
     from eyespot.tasks.run import Run
     from eyespot.tasks.run import train as run_training
 
@@ -37,12 +38,12 @@ def main(args: list[str]) -> None:
             ("recipe", Annotated[type(recipe), plain], dataclasses.field(default=recipe)),
         ],
     )
-    given: Any = tyro.cli(
+    given = call(
         options,
-        prog=f"eyespot train {name}",
+        f"eyespot train {name}",
+        rest,
         description=explain(name),
-        args=rest,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands),
+        config=(tyro.conf.AvoidSubcommands,),
     )
     outcome = run_training(given.recipe, given.run, name=name)
     if not outcome.finished:

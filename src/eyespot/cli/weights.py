@@ -17,7 +17,8 @@ _EVERY_S = {True: 0.2, False: 10.0}  # between lines of progress, on a terminal 
 
 
 def list_(
-    pattern: Positional[str] = "", as_json: Annotated[bool, arg(name="json")] = False
+    pattern: Annotated[Positional[str], arg(metavar="[PATTERN]")] = "",
+    as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """List the published weights we know, with their licences and results.
 
@@ -40,7 +41,9 @@ def list_(
             print(f"{entry.name:38} {entry.licence.name:13} {', '.join(results[:2])}".rstrip())
 
 
-def pull(name: Positional[str], out: Path, max_size: str = "20G") -> None:
+def pull(
+    name: Annotated[Positional[str], arg(metavar="NAME")], out: Path, max_size: str = "20G"
+) -> None:
     """Fetch a published file; a broken fetch goes on where it ended.
 
     Args:
@@ -70,7 +73,7 @@ def pull(name: Positional[str], out: Path, max_size: str = "20G") -> None:
 
 
 def convert(
-    file: Positional[Path],
+    file: Annotated[Positional[Path], arg(metavar="FILE")],
     model: str,
     out: Path,
     to: Literal["timm", "torchvision", "transformers", "vissl", "detectron2", "torchvision-fpn"]
@@ -101,7 +104,7 @@ def convert(
 
 
 def verify(
-    file: Positional[Path],
+    file: Annotated[Positional[Path], arg(metavar="FILE")],
     model: str | None = None,
     channel_order: Literal["rgb", "bgr"] | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
@@ -128,7 +131,7 @@ def verify(
 
 
 def import_mdetr(
-    file: Positional[Path],
+    file: Annotated[Positional[Path], arg(metavar="FILE")],
     vocabulary: Path,
     out: Path,
     answers: Path | None = None,
@@ -156,14 +159,15 @@ def import_mdetr(
     print(f"wrote {out}: use it with `eyespot {does} --weights {shlex.quote(str(out))}`")
 
 
-def export(weights: Positional[str], out: Path) -> None:
+def export(weights: Annotated[Positional[str], arg(metavar="WEIGHTS")], out: Path) -> None:
     """Write a grounder as a graph for other runtimes, and check what was written by running it.
 
     Batch, size of the images and length of the texts may differ from call to call. Beside the graph
     lie its tokenizer and a description of what goes in and comes out.
 
     Args:
-        weights: A grounder's weights file, or weights of the package by name.
+        weights: A grounder's weights file, a training run's folder, or weights of the package by
+            name.
         out: The file to write: .onnx, or .pt2 for torch.export.
     """
     from eyespot.weights.graph_files import SUFFIXES, write_graph
@@ -207,6 +211,8 @@ class _Progress:
         else:
             print(text, file=sys.stderr, flush=True)
 
+
+ABOUT = "List, fetch, convert, check and export weights."
 
 COMMANDS = {
     "list": list_,

@@ -114,8 +114,8 @@ class ClassifyRecipe:
         checkpoint_blocks: Keep no activations inside blocks, compute them again.
         start_from: Weights to begin with (fine-tuning): a file or a run's folder; "" for new ones.
         start_head: Whether its classifier is taken too.
-        keep_projection: Put the first layer of its pretraining head before the classifier
-            (SimCLRv2 and SEER do, for few labels).
+        keep_projection: Put the first layer of its pretraining head before the
+            classifier (SimCLRv2 and SEER do, for few labels).
         head_rate: Learning rate of what follows the backbone, times that of the others.
         evaluate_every: Epochs from one evaluation to the next.
         eval_batch_size: Images of an evaluation's batch, each rank.

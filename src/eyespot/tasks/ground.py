@@ -74,8 +74,8 @@ class GroundRecipe:
         weights: Of the losses.
         words: A first phase.
         questions: How much answers count, if the network answers.
-        views: What happens to images: "natural" and "clevr" resize and crop as published,
-            "fixed" resizes as in evaluation.
+        views: What happens to images: "natural" and "clevr" resize and crop as
+            published, "fixed" resizes as in evaluation.
         average: Decay of the average of all weights that is evaluated; 0 for none.
         frozen: Starts of names of parameters that are not trained; "detr." is the whole detector
             of a network that draws masks.

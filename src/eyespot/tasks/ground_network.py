@@ -40,9 +40,9 @@ class Network:
 
     Attributes:
         backbone: Any network of `eyespot models`.
-        backbone_weights: Its weights: a run's folder (of `eyespot train swav/...`, of
-            `classify/...`), a file, or a name of `eyespot weights list`; "" for new ones, or those
-            of `start_from`.
+        backbone_weights: Its weights: a run's folder (of `eyespot train swav/...`,
+            of `classify/...`), a file, or a name of `eyespot weights list`; "" for new
+            ones, or those of `start_from`.
         frozen_norms: Its batch norms are fixed scales and shifts.
         padding: Of its strided convolutions; published EfficientNets: "tensorflow".
         last_map: Which of its maps is the last that is read.

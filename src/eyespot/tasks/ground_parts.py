@@ -35,8 +35,9 @@ class Weights:
     """What each loss counts.
 
     Attributes:
-        soft_token: Naming the tokens of a box; 0 leaves it out: the class head then learns
-            "object" against "no object" alone, at weight 1, and phrases are found by alignment.
+        soft_token: Naming the tokens of a box; 0 leaves it out: the class head then
+            learns "object" against "no object" alone, at weight 1, and phrases are found by
+            alignment.
         box_l1: Distance of boxes.
         box_giou: Overlap of boxes.
         contrastive_align: Alignment of queries and tokens; 0 leaves it out.

@@ -24,8 +24,8 @@ class FewLabels:
 
     Attributes:
         share: Of each class, and at least one image of it; 0 for all.
-        names: A file with the names of those that do, one a line, such as the published lists of
-            1 % and 10 % of ImageNet; "" for none.
+        names: A file with the names of those that do, one a line, such as the published lists
+            of 1 % and 10 % of ImageNet; "" for none.
         seed: Of the choice; a smaller share of one seed is in every larger one.
     """
 

@@ -52,8 +52,9 @@ class Schedule:
     """How the learning rate moves.
 
     Attributes:
-        shape: Of the decay. "swav" warms up and then runs a cosine of its own (`swav_rate`);
-            "vissl" lets the cosine count from step 0 (`vissl_rate`); both per step.
+        shape: Of the decay. "swav" warms up and then runs a cosine
+            of its own (`swav_rate`); "vissl" lets the cosine count from step 0 (`vissl_rate`); both
+            per step.
         warmup_epochs: Of a straight line up to the highest rate.
         warmup_start: Its first factor.
         final: Last factor of the decay (for an exponential its base).
