@@ -111,3 +111,14 @@ def test_aligned_tokens_share_the_probability_of_an_object():
     more = torch.cat([padding, torch.ones_like(padding)], dim=1)
     same = detections.alignment_logits(logits, queries, longer, more).softmax(dim=-1)
     assert_close(same, expected)
+
+
+def test_of_boxes_that_overlap_the_most_certain_stays():
+    boxes = torch.tensor(
+        [[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [0, 0, 10, 5], [21, 20, 30, 30.0]]
+    )  # IoU with the best: 1, 0.9, 0, 0.5, 0; of the third and the last 0.9
+    assert detections.apart(boxes, 0.5) == [0, 2, 3]
+    assert detections.apart(boxes, 0.4) == [0, 2]
+    assert detections.apart(boxes, 0.95) == [0, 1, 2, 3, 4]
+    assert detections.apart(boxes[:0], 0.5) == []
+    assert detections.apart(boxes[[0, 0]], 1.0) == [0, 1]

@@ -12,7 +12,7 @@ from eyespot.data.grounding import normalize_padded
 from eyespot.evals.coco_ap import coco_detections
 from eyespot.models.masks import detector_of
 from eyespot.ops.boxes import box_iou
-from eyespot.predict.grounder import Grounder, _apart
+from eyespot.predict.grounder import Grounder
 from eyespot.predict.images import read_picture
 from eyespot.weights.files import save_weights
 from eyespot.weights.grounders import save_grounder
@@ -301,17 +301,6 @@ def test_masks_have_the_pictures_size_and_their_boxes():
     assert [row["segmentation"] for row in together[0].to_coco()[:6]] == plain
     assert len(plain) == 6
     assert plain[0]["size"] == [64, 64]
-
-
-def test_of_boxes_that_overlap_the_most_certain_stays():
-    boxes = torch.tensor(
-        [[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [0, 0, 10, 5], [21, 20, 30, 30.0]]
-    )  # IoU with the best: 1, 0.9, 0, 0.5, 0; of the third and the last 0.9
-    assert _apart(boxes, 0.5) == [0, 2, 3]
-    assert _apart(boxes, 0.4) == [0, 2]
-    assert _apart(boxes, 0.95) == [0, 1, 2, 3, 4]
-    assert _apart(boxes[:0], 0.5) == []
-    assert _apart(boxes[[0, 0]], 1.0) == [0, 1]
 
 
 def test_boxes_of_one_call(grounder):

@@ -11,7 +11,7 @@ from eyespot.evals.lvis_ap import lvis_fixed_ap, lvis_truths
 from eyespot.ops import rle
 from eyespot.tasks.ground_evaluation import expression_of, metrics_of
 from eyespot.tasks.ground_masks import true_mask
-from eyespot.tasks.ground_predictions import Predicted, evaluated_phrases
+from eyespot.tasks.ground_predictions import Predicted, absent_phrases, evaluated_phrases
 from eyespot.tasks.ground_results import write_results
 from tests.reference import read_json
 
@@ -20,7 +20,7 @@ def region(box, spans=((0, 3),), final=None, **more):
     return Region(tuple(map(float, box)), spans, float(box[2] * box[3]), False, final, more)
 
 
-def predicted(record, boxes_xyxy, scores, *, by_phrase=None, final=None, masks=None):
+def predicted(record, boxes_xyxy, scores, *, by_phrase=None, absent=(), final=None, masks=None):
     """Predictions whose scores for each phrase are given, or those of any object."""
     scores, boxes = np.array(scores, float), np.array(boxes_xyxy, float).reshape(-1, 4)
     phrases = tuple(evaluated_phrases(record))
@@ -34,6 +34,7 @@ def predicted(record, boxes_xyxy, scores, *, by_phrase=None, final=None, masks=N
         phrases,
         np.argsort(-of_phrase, axis=1, kind="stable"),
         of_phrase,
+        np.array(absent, float).reshape(-1, len(scores)),
         None if masks is None else rle.encode(np.array(masks, bool)),
     )
 
@@ -130,6 +131,52 @@ def test_expressions_of_any_number_are_right_as_a_set(tmp_path):
     many = predicted(found[1].record, [corners[0]] * 12, np.linspace(0.71, 0.9, 12))
     rows = written({0: many}, tmp_path, {0: many.scores})["referring.json"]
     assert len(rows[0]["boxes"]) == 12
+
+
+def test_the_best_threshold_is_of_what_is_shown(tmp_path):
+    """Of "cup", 0.9 is right and 0.8 is the same box again, not shown; the house is not there."""
+    one = record(0, [region((0, 0, 10, 10))], tokens_positive_eval=[[[0, 3]], [[10, 15]]])
+    boxes = [[-15, 0, 10, 10], [0, 0, 10, 9], [0, 10, 9, 19]]  # the first is cut to the image
+    assert absent_phrases(one) == [((10, 15),)]
+    scores = {"by_phrase": [[0.9, 0.8, 0.3]], "absent": [[0.1, 0.2, 0.4]]}
+    found = {0: predicted(one, boxes, [0.5, 0.5, 0.5], **scores)}
+    metrics = metrics_of(found)
+    assert metrics["best_min_score"] == pytest.approx(0.655)  # the middle of 0.405 to 0.9
+    assert (metrics["best_precision"], metrics["best_recall"]) == (1, 1)
+    assert metrics["absent_not_found"] == 1
+    file = written(found, tmp_path)["scores.json"]
+    assert file["best"] == {
+        "min_score": pytest.approx(0.655),
+        "precision": 1,
+        "recall": 1,
+        "f1": 1,
+        "absent_not_found": 1,
+    }
+    assert len(file["curve"]) <= 200
+    low = file["curve"][49]  # 0.25: "cup" has two boxes, "house" one
+    assert low == {
+        "min_score": 0.25,
+        "precision": pytest.approx(1 / 3),
+        "recall": 1,
+        "f1": 0.5,
+        "absent_not_found": 0,
+    }
+    there = predicted(record(0, [region((0, 0, 10, 10))]), boxes, [0.9, 0.8, 0.3])
+    assert "absent_not_found" not in metrics_of({0: there})
+    nothing = predicted(record(0, []), boxes, [0.9, 0.8, 0.3])
+    assert "best_min_score" not in metrics_of({0: nothing})
+
+
+def test_phrases_of_what_is_not_there():
+    """Only where the data say so: elsewhere `tokens_negative` is all of the text."""
+    cup = [region((0, 0, 4, 4))]
+    negative = {"tokens_negative": [[10, 15]]}
+    assert absent_phrases(record(0, cup, dataset_name="flickr", **negative)) == []
+    assert absent_phrases(record(0, [], dataset_name="eyespot_scenes", **negative)) == [((10, 15),)]
+    assert absent_phrases(record(0, cup, dataset_name="grefcoco")) == []
+    none = record(0, [], caption="the cup on a house", dataset_name="grefcoco")
+    assert absent_phrases(none) == [((0, 7),)]
+    assert absent_phrases(record(0, [], caption="cup", dataset_name="lvis")) == [((0, 3),)]
 
 
 def scattered(seed, image_id, *, masks=False):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from eyespot.ops.boxes import cxcywh_to_xyxy_px
+from eyespot.ops.boxes import box_iou, cxcywh_to_xyxy_px
 from eyespot.ops.matching import at_least_float32, named_or_not
 
 
@@ -70,6 +70,23 @@ def rank_queries_by_phrase(
         best = of_phrase.amax(dim=-1)  # [phrases, Q]
         ranked.append(best.argsort(dim=-1, descending=True, stable=True))
     return ranked
+
+
+def apart(boxes_xyxy: Float[Tensor, "n 4"], max_iou: float) -> list[int]:
+    """Return which of some boxes, best first, stay: all that overlap no better one that stays.
+
+    Args:
+        boxes_xyxy: The boxes, in any unit.
+        max_iou: Overlap above which only the better box stays; 1 for all, as MDETR evaluates.
+    """
+    if max_iou >= 1:
+        return list(range(len(boxes_xyxy)))
+    overlap = box_iou(boxes_xyxy, boxes_xyxy).tolist()
+    kept: list[int] = []
+    for i, row in enumerate(overlap):
+        if all(row[j] <= max_iou for j in kept):
+            kept.append(i)
+    return kept
 
 
 def alignment_logits(

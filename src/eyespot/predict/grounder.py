@@ -13,7 +13,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -24,8 +24,8 @@ from eyespot.data.tokens import EncodedCaption
 from eyespot.models.grounder import naming_logits
 from eyespot.models.masks import SegmentingDetector, detector_of
 from eyespot.models.mdetr import ImageFeatures
-from eyespot.ops.boxes import box_iou, clip_xyxy_px
-from eyespot.ops.detections import detect, resize_masks
+from eyespot.ops.boxes import clip_xyxy_px
+from eyespot.ops.detections import apart, detect, resize_masks
 from eyespot.ops.spans import Span, positive_rows
 from eyespot.predict.devices import chosen_device
 from eyespot.predict.grounding import GroundedPhrase, Grounding, Referent
@@ -349,7 +349,7 @@ def _phrases(
         of_phrase = scores[:, column]
         order = of_phrase.argsort(descending=True, stable=True)
         order = order[of_phrase[order] >= choice.min_score]
-        order = order[_apart(boxes[order], choice.max_iou)]
+        order = order[apart(boxes[order], choice.max_iou)]
         begin, end = spans[i]
         found[i] = GroundedPhrase(
             job.piece[begin - job.offset : end - job.offset],
@@ -378,18 +378,6 @@ def _joined(parts: Sequence[_Part]) -> tuple[tuple[GroundedPhrase, ...], Referen
     meant = [part.referent for part in parts if part.referent is not None]
     best = max(meant, key=lambda referent: referent.score, default=None)
     return tuple(phrases[i] for i in sorted(phrases)), best
-
-
-def _apart(boxes_xyxy_px: Float[Tensor, "n 4"], max_iou: float) -> list[int]:
-    """Which of some boxes, best first, do not overlap a better one that stays by more than this."""
-    if max_iou >= 1:
-        return list(range(len(boxes_xyxy_px)))
-    overlap = box_iou(boxes_xyxy_px, boxes_xyxy_px).tolist()
-    kept: list[int] = []
-    for i, row in enumerate(overlap):
-        if all(row[j] <= max_iou for j in kept):
-            kept.append(i)
-    return kept
 
 
 def listed(

@@ -29,6 +29,7 @@ from eyespot.tasks.ground_predictions import (
     true_boxes,
 )
 from eyespot.tasks.ground_results import write_results
+from eyespot.tasks.ground_thresholds import threshold_metrics
 
 _KS = (1, 5, 10)
 
@@ -67,6 +68,8 @@ def metrics_of(found: Mapping[int, Predicted]) -> dict[str, float]:
     - Pr@F1=1, N-acc and T-acc of expressions with any number of referents (gRefCOCO), likewise.
     - AP and AP50 of everything that is named, as one class; with categories, category_AP over
       those that each caption names; for LVIS its fixed AP.
+    - best_min_score, the threshold for phrases' scores with the best F1, its best_precision and
+      best_recall; absent_not_found of phrases that name what is not there (`ground_thresholds`).
     - With masks: mask_AP, and mean_iou, cum_iou, Pr@t of the union of what is found (PhraseCut).
     - For PhraseCut: box_mean_iou and box_Pr@t of the union of the boxes that are found.
     - miss, best when lowest: 1 - R@1, or 1 - AP50 where no phrase is evaluated.
@@ -75,6 +78,7 @@ def metrics_of(found: Mapping[int, Predicted]) -> dict[str, float]:
     metrics |= _expressions(found)
     metrics |= _sets(found)
     metrics |= average_precisions(found)
+    metrics |= threshold_metrics(found)
     overlaps = mask_overlaps(found)
     if overlaps:
         metrics |= phrasecut_scores(list(overlaps.values()))

@@ -1,6 +1,6 @@
 """What a grounding network says about a data set: boxes, scores, phrases and masks of each pair.
 
-Shapes: Q queries, N boxes, P phrases of a caption.
+Shapes: Q queries, N boxes, P phrases of a caption, A phrases of it that name what is not there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from eyespot import dist
 from eyespot.data.annotations import CaptionedImage
 from eyespot.data.grounding import GroundingBatch, normalize_padded
+from eyespot.data.noun_phrases import root_phrase
+from eyespot.data.scenes.export import DATASET_NAME
 from eyespot.data.token_targets import token_targets
 from eyespot.data.tokens import Tokenizer
 from eyespot.models.grounder import GrounderSpec, naming_logits
@@ -50,6 +52,7 @@ class Predicted(NamedTuple):
         phrases: The phrases that are looked for.
         order: All queries, best first for each phrase.
         phrase_scores: That a query is a phrase: the sum over its tokens.
+        absent_scores: The same for the phrases that name what is not there (`absent_phrases`).
         masks: Of every query, in the size of the image file; None without the head.
     """
 
@@ -60,6 +63,7 @@ class Predicted(NamedTuple):
     phrases: tuple[EvaluatedPhrase, ...]
     order: Int[np.ndarray, "p q"]
     phrase_scores: Float[np.ndarray, "p q"]
+    absent_scores: Float[np.ndarray, "a q"]
     masks: rle.RleMasks | None
 
     def ranked(self, phrase: int) -> Float[np.ndarray, "q 4"]:
@@ -124,6 +128,29 @@ def evaluated_phrases(record: CaptionedImage) -> list[EvaluatedPhrase]:
     return phrases
 
 
+def absent_phrases(record: CaptionedImage) -> list[tuple[Span, ...]]:
+    """Return the phrases that name what is not there, where the data say so.
+
+    They are those of `tokens_positive_eval` without a box; in scenes those of `tokens_negative`,
+    which in other data are all of the text; and of an expression of gRefCOCO that means nothing,
+    or a category of LVIS that is not in the image, the phrase that a box would have.
+    """
+    name, caption = str(record.more.get("dataset_name")), record.caption
+    if name == DATASET_NAME:
+        return [((int(b), int(e)),) for b, e in record.more.get("tokens_negative", ())]
+    if name.startswith("grefcoco") and not sized_regions(record):
+        return [(root_phrase(caption),)]
+    if name == "lvis" and not record.regions:
+        return [((0, len(caption)),)]
+    named = [span for region in record.regions for span in region.spans]
+    listed = [[(int(b), int(e)) for b, e in p] for p in record.more.get("tokens_positive_eval", ())]
+    return [
+        tuple(phrase)
+        for phrase in listed
+        if not any(b < end and begin < e for b, e in named for begin, end in phrase)
+    ]
+
+
 def sized_regions(record: CaptionedImage) -> list[int]:
     """Return the places of the boxes that have a size; GREC's files say "none" by one without."""
     return [i for i, region in enumerate(record.regions) if min(region.box_xywh_px[2:]) > 0]
@@ -162,6 +189,10 @@ def _predict_batch(
         for of_image, offsets in zip(phrases, targets.tokens.offsets, strict=True)
     ]
     counts = [len(row) for row in rows]
+    absent = [
+        positive_rows(absent_phrases(record), offsets, spec.num_classes).to(device)
+        for record, offsets in zip(batch.records, targets.tokens.offsets, strict=True)
+    ]
     order = rank_queries_by_phrase(logits, torch.cat(rows), counts)
     probs = logits.softmax(dim=-1)
     finals: list[np.ndarray | None] = [None] * len(batch.records)
@@ -177,6 +208,7 @@ def _predict_batch(
             tuple(phrases[i]),
             order[i].cpu().numpy(),
             _array(rows[i].to(probs) @ probs[i].T),
+            _array(absent[i].to(probs) @ probs[i].T),
             masks[i],
         )
         for i, record in enumerate(batch.records)

@@ -7,6 +7,7 @@ A folder holds what the data allow:
 - `categories.json`: the same for the categories that captions name, `image_id` that of the images.
 - `lvis.json`: LVIS' results format.
 - `phrases.json`: for each sentence the ten best boxes of each of its phrases (Flickr30k Entities).
+- `scores.json`: precision and recall of phrases' boxes at each threshold for their scores.
 - `referring.json`: for each expression its ten best boxes (RefCOCO, CLEVR-Ref+, gRefCOCO), and all
   that GREC's evaluator counts as predicted.
 - `phrasecut.npy`: image to task to boxes and packed mask, as PhraseCut's `evaluate.py` takes them.
@@ -31,6 +32,7 @@ from eyespot.tasks.ground_average_precision import (
 )
 from eyespot.tasks.ground_masks import kept_queries, mask_of_text
 from eyespot.tasks.ground_predictions import Predicted
+from eyespot.tasks.ground_thresholds import curve_as_json, curve_of
 
 _BEST = 10
 
@@ -47,18 +49,20 @@ def write_results(
     """
     folder.mkdir(parents=True, exist_ok=True)
     named = list(by_category(found))
-    files = {
+    curve = curve_of(found)
+    files: dict[str, Any] = {
         "detections.json": [row for one in as_one_class(found) for row in _coco_rows(one)],
         "categories.json": [row for one in named for row in _coco_rows(one, original=True)],
         "lvis.json": [row for one in found.values() for row in _lvis_rows(one)]
         if is_lvis(found)
         else [],
         "phrases.json": [_sentence(one) for one in found.values() if one.phrases],
+        "scores.json": None if curve is None else curve_as_json(curve),
         "referring.json": [_expression(found[i], scores) for i, scores in expressions.items()],
     }
-    for name, rows in files.items():
-        if rows:
-            write_whole(folder / name, json.dumps(rows) + "\n")
+    for name, content in files.items():
+        if content:
+            write_whole(folder / name, json.dumps(content) + "\n")
         else:
             (folder / name).unlink(missing_ok=True)
     _write_phrasecut(found.values(), folder / "phrasecut.npy")
