@@ -76,7 +76,7 @@ def test_a_sentence_gives_boxes_and_the_phrases_exact_characters(page, opened):
     find(page, TEXT)
     found = ground(opened.url, rolled(opened, opened.examples[0].seed), TEXT).json
     shown = [s for p in found["phrases"] for s in p["exact_scores"] if s >= 0.5]
-    assert len(shown) >= 4
+    assert len(shown) >= 3
     shown += [s for s in (found["referent"]["exact_score"],) if s >= 0.5]
     expect(page.locator("#boxes .box")).to_have_count(len(shown))
     assert sorted(scores(page)) == sorted(round(s, 2) for s in shown)
