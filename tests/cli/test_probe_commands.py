@@ -148,9 +148,10 @@ def test_embed_says_what_could_not_be_read(data, tmp_path, capsys):
         (["probe", "kNN", "--data", "x"], "unknown kind of probe 'kNN'. Did you mean knn"),
         (["probe", "knn", "--data", "/nowhere", "--model", "RegNetY-200MF"], "/nowhere"),
         (["probe", "knn", "--data", "DATA", "--weights", "none"], "which is none of these"),
-        (["probe", "knn", "--data", "DATA"], "pass --model"),
+        (["probe", "knn", "--data", "DATA"], "need weights, or the network that random ones"),
+        (["probe", "knn", "--data", "DATA", "--out", __file__], "a new name for one, got the file"),
         (["probe", "retrieval", "--data", "DATA"], "need truths"),
-        (["embed", "DATA", "--weights", "random", "--out", "/tmp/x"], "need one of the splits"),
+        (["embed", "DATA", "--weights", "random", "--out", "/tmp/x"], "need --split, one of train"),
     ],
 )
 def test_mistakes_are_one_sentence(data, args, says, capsys):

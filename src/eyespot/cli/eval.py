@@ -47,10 +47,12 @@ def eval(
         metrics = evaluate(recipe, place, checkpoint=checkpoint, say=_say)
     else:
         recipe = get_recipe(run)
-        if data is None or checkpoint is not None or not hasattr(recipe, "start_from"):
+        if data is None:
+            raise ValueError("need --data with --weights, the data to measure them on, got none")
+        if checkpoint is not None or not hasattr(recipe, "start_from"):
             raise ValueError(
-                "need --data, no --checkpoint, and a recipe that can start from weights for "
-                f"--weights, got {run} and --data {data}"
+                "need a recipe that can start from weights, and no --checkpoint, for --weights, "
+                f"got {run} and --checkpoint {checkpoint}"
             )
         heads = {"start_head": True} if hasattr(recipe, "start_head") else {}
         recipe = replace(recipe, start_from=weights, **heads)
