@@ -92,6 +92,18 @@ def test_finetune_starts_from_weights_that_name_their_network(data, tmp_path, ca
     assert "top1_percent_k3" in capsys.readouterr().out
 
 
+def test_several_processes_speak_once(data, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    words = ["2", "-m", "eyespot", "probe", "knn", "--ks", "3", "--json", *common(data)]
+    environment = {
+        **os.environ, "PYTHONPATH": str(Path(eyespot.__file__).parents[1]), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    done = subprocess.run(
+        [*command, *words], capture_output=True, text=True, check=True, env=environment
+    )
+    assert json.loads(done.stdout)["probe"] == "knn"
+
+
 def test_embed_writes_features_that_probes_read(data, tmp_path, capsys):
     out = tmp_path / "features"
     for split in ("train", "test"):

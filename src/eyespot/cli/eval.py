@@ -30,6 +30,7 @@ def eval(
         workers: Loader processes.
         as_json: Print JSON.
     """
+    from eyespot import dist
     from eyespot.recipes import get_recipe
     from eyespot.tasks.recipe_files import read_recipe
     from eyespot.tasks.run import Run, evaluate, evaluate_start, stored_run
@@ -57,6 +58,8 @@ def eval(
         heads = {"start_head": True} if hasattr(recipe, "start_head") else {}
         recipe = replace(recipe, start_from=weights, **heads)
         metrics = evaluate_start(recipe, Run(out=Path(), **given))
+    if not dist.is_first():
+        return
     if as_json:
         print(json.dumps(dict(metrics)))
         return
@@ -65,4 +68,7 @@ def eval(
 
 
 def _say(note: str) -> None:
-    print(note, file=sys.stderr)
+    from eyespot import dist
+
+    if dist.is_first():
+        print(note, file=sys.stderr)

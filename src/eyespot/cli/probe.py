@@ -98,14 +98,14 @@ def _quick(kind: str, args: list[str]) -> None:
         out = where.out or Path()
         out.mkdir(parents=True, exist_ok=True)
         run = Run(where.data, out, where.val, device=where.device, workers=where.workers)
-        told = _told if dist.rank() == 0 else None
+        told = _told if dist.is_first() else None
         retrieval = kind == "retrieval"
         found = (
             measure_retrieval(probe, run)
             if retrieval
             else probes.measure(probe, run, progress=told)
         )
-        if dist.rank() == 0:
+        if dist.is_first():
             _report(kind, probe, where, found)
 
     _call(run_probe, kind, args, flat=True, probe=classes[kind], where=Where)
@@ -119,18 +119,20 @@ def _told(data: str) -> "Progress":
 
 
 def _linear(args: list[str]) -> None:
+    from eyespot import dist
     from eyespot.tasks.linear import LinearRecipe
     from eyespot.tasks.run import Run, train
 
     def run_linear(*, probe: LinearRecipe, run: Run) -> None:
         outcome = train(probe, run, name="probe linear")
-        if outcome.finished:
+        if outcome.finished and dist.is_first():
             _print_result(run.out, outcome.metrics)
 
     _call(run_linear, "linear", args, flat=True, probe=LinearRecipe, run=Run)
 
 
 def _finetune(args: list[str]) -> None:
+    from eyespot import dist
     from eyespot.recipes.transfer import seer
     from eyespot.tasks.classify import ClassifyRecipe
     from eyespot.tasks.run import Run, train
@@ -140,7 +142,7 @@ def _finetune(args: list[str]) -> None:
         path = str(weights_of(start.weights))
         recipe = replace(probe, model=probe.model or path, start_from=path)
         outcome = train(recipe, run, name="probe finetune")
-        if outcome.finished:
+        if outcome.finished and dist.is_first():
             _print_result(run.out, outcome.metrics)
 
     _call(
