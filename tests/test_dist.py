@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.distributed as torch_dist
 from torch.testing import assert_close
@@ -95,3 +96,11 @@ def test_rows_are_gathered_however_many_each_rank_has():
         assert gathered.tolist() == [[1.0, 1.0], [1.0, 1.0]]
     x = torch.ones(3, 2)
     assert dist.all_gather_rows(x).tolist() == x.tolist()
+
+
+@pytest.mark.parametrize(("rank", "first"), [(None, True), ("0", True), ("1", False)])
+def test_one_process_speaks_before_there_is_a_group(rank, first, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    assert dist.is_first() is first

@@ -4,6 +4,7 @@ Every function works with and without an initialised `torch.distributed` process
 code that calls them is written once for one process and for a thousand.
 """
 
+import os
 from typing import Any
 
 import torch
@@ -25,6 +26,13 @@ def rank(group: ProcessGroup | None = None) -> int:
     if torch_dist.is_available() and torch_dist.is_initialized():
         return torch_dist.get_rank(group)
     return 0
+
+
+def is_first() -> bool:
+    """Whether this process speaks for its job: rank 0, also before and after it has a group."""
+    if torch_dist.is_available() and torch_dist.is_initialized():
+        return torch_dist.get_rank() == 0
+    return os.environ.get("RANK", "0") == "0"
 
 
 def barrier(group: ProcessGroup | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -71,6 +72,8 @@ def test_plan_in_words(capsys):
     assert "batch 512 on 8 x h100: 64 images a device" in out
     assert "fits; the largest batch that does is" in out
     assert "250,228 steps" in out  # 100 x 1 281 167 / 512
+    _, out, _ = run(capsys, "plan", "swav/smoke", "--images", 1000)
+    assert re.fullmatch(r"63 steps: \d+s, 0\.0 device-hours", out.splitlines()[-1])
 
 
 def test_plan_says_plainly_what_does_not_fit_and_what_would(capsys):

@@ -92,6 +92,18 @@ def test_finetune_starts_from_weights_that_name_their_network(data, tmp_path, ca
     assert "top1_percent_k3" in capsys.readouterr().out
 
 
+def test_several_processes_speak_once(data, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    words = ["2", "-m", "eyespot", "probe", "knn", "--ks", "3", "--json", *common(data)]
+    environment = {
+        **os.environ, "PYTHONPATH": str(Path(eyespot.__file__).parents[1]), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    done = subprocess.run(
+        [*command, *words], capture_output=True, text=True, check=True, env=environment
+    )
+    assert json.loads(done.stdout)["probe"] == "knn"
+
+
 def test_embed_writes_features_that_probes_read(data, tmp_path, capsys):
     out = tmp_path / "features"
     for split in ("train", "test"):
@@ -148,9 +160,10 @@ def test_embed_says_what_could_not_be_read(data, tmp_path, capsys):
         (["probe", "kNN", "--data", "x"], "unknown kind of probe 'kNN'. Did you mean knn"),
         (["probe", "knn", "--data", "/nowhere", "--model", "RegNetY-200MF"], "/nowhere"),
         (["probe", "knn", "--data", "DATA", "--weights", "none"], "which is none of these"),
-        (["probe", "knn", "--data", "DATA"], "pass --model"),
+        (["probe", "knn", "--data", "DATA"], "need weights, or the network that random ones"),
+        (["probe", "knn", "--data", "DATA", "--out", __file__], "a new name for one, got the file"),
         (["probe", "retrieval", "--data", "DATA"], "need truths"),
-        (["embed", "DATA", "--weights", "random", "--out", "/tmp/x"], "need one of the splits"),
+        (["embed", "DATA", "--weights", "random", "--out", "/tmp/x"], "need --split, one of train"),
     ],
 )
 def test_mistakes_are_one_sentence(data, args, says, capsys):

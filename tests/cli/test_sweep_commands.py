@@ -70,6 +70,8 @@ def test_a_training_run_with_failures(tmp_path):
     assert "000001  failed" in done.stdout
     assert "RuntimeError: no luck with point 1" in done.stdout
     assert "2 done, 2 failed" in done.stdout
+    assert f"run them again with: eyespot sweep --out {out} --retry-failed\n" in done.stdout
+    assert done.stdout.endswith(f"next: eyespot report {out}\n")
     (out / "mended").touch()
     again = run("sweep", "--out", out, "--retry-failed")
     assert "2 done, 0 failed" in again.stdout

@@ -419,3 +419,17 @@ def test_damaged_weights_are_named(capsys, tmp_path, content, use):
         assert f"got {weights}" in error
         assert "download or write it again" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_capture_is_asked_for_by_its_place(capsys, tmp_path):
+    code, _, error = run(capsys, "replay", tmp_path)
+    assert code == 2
+    assert f"need a captured step, a folder RUN/captures/step_..., got {tmp_path}" in error
+
+
+def test_the_folder_of_a_run_is_no_file(capsys, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    code, _, error = train(capsys, tmp_path / "file")
+    assert code == 2
+    assert "file" in error
+    assert (tmp_path / "file").read_text() == "mine"

@@ -75,7 +75,7 @@ def test_a_folder_is_gone_on_with_only_for_the_very_same(tmp_path):
     start_folder(tmp_path / "a", ABOUT)
     with pytest.raises(ValueError, match='the same dtype as in .* got "float16" instead of'):
         start_folder(tmp_path / "a", replace(ABOUT, dtype="float16"))
-    with pytest.raises(ValueError, match="the same facts"):
+    with pytest.raises(ValueError, match='the same data as in .* got "y" instead of'):
         start_folder(tmp_path / "a", replace(ABOUT, facts={"data": "y"}))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "picture.jpg").touch()

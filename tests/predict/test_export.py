@@ -73,7 +73,9 @@ def test_other_weights_or_settings_are_refused(tmp_path):
     export(tmp_path, Pictures())
     with pytest.raises(ValueError, match="the same dtype"):
         export(tmp_path, Pictures(), half=True)
-    with pytest.raises(ValueError, match="the same facts"):
+    with pytest.raises(
+        ValueError, match=r"the same view_px as in .* got \[80, 64\] instead of \[40, 32\]"
+    ):
         export_features(embedder(size_px=64), Pictures(), tmp_path, facts=FACTS, rows_per_shard=5)
     facts = json.loads((tmp_path / "features.json").read_text())["facts"]
     assert facts["view_px"] == [40, 32]

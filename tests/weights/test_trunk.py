@@ -107,7 +107,7 @@ def test_a_vit_takes_images_of_another_size(tmp_path):
 def test_what_is_missing_is_said(tmp_path):
     with pytest.raises(WeightsError, match="got 'nowhere', which is none of these"):
         load_trunk("nowhere")
-    with pytest.raises(WeightsError, match="pass --model"):
+    with pytest.raises(WeightsError, match="or --model with a name"):
         load_trunk("random")
     with pytest.raises(WeightsError, match="no complete checkpoint"):
         load_trunk(tmp_path)

@@ -75,9 +75,12 @@ def _run(name: str, args: list[str]) -> None:
 
 def _sentence(error: ValueError | OSError) -> str:
     """Return what the error says; of the system's errors the reason and the file."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.strerror.lower()}: {error.filename}"
-    return str(error)
+    if not (isinstance(error, OSError) and error.strerror and error.filename):
+        return str(error)
+    name = error.filename2 or error.filename
+    if isinstance(error, FileExistsError) and os.path.isfile(name):
+        return f"need a folder, or a new name for one, got the file {name}"
+    return f"{error.strerror.lower()}: {name}"
 
 
 def _help() -> str:

@@ -61,7 +61,7 @@ def answer(
             if len(images) == 1:
                 raise
             failed += 1
-            print(f"{name}: {error}", file=sys.stderr)
+            print(error, file=sys.stderr)
             continue
         if as_json:
             print(json.dumps({"image": name, **said.to_dict()}), flush=True)

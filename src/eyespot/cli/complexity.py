@@ -63,7 +63,7 @@ def complexity(
     )  # fmt: skip
     for name in names:
         spec = to_spec(name)
-        size = image_size or spec.image_size
+        size = spec.image_size if image_size is None else image_size
         cost = count(spec, size)
         parts = complexity_tree(spec, size, blocks=blocks) if tree or blocks else []
         if as_json:

@@ -46,7 +46,7 @@ def embed(
     """
     from eyespot import dist
     from eyespot.cli.progress import Progress
-    from eyespot.data.open import open_samples
+    from eyespot.data.open import find_splits, open_samples
     from eyespot.evals.feature_files import read_features
     from eyespot.evals.parquet import need_pyarrow, write_parquet
     from eyespot.predict.embedder import Embedder
@@ -58,6 +58,9 @@ def embed(
     if table is not None:
         need_pyarrow()
         out = out.with_name(f"{out.name}.parts")
+    splits = find_splits(data)
+    if len(splits) > 1 and not split:
+        raise ValueError(f"need --split, one of {', '.join(splits)} of {data}, got none")
     opened = open_samples(data, split=split or None)
     with processes(Run(data, out, device=device, workers=workers)) as place:
         embedder = Embedder.from_pretrained(

@@ -30,6 +30,7 @@ def eval(
         workers: Loader processes.
         as_json: Print JSON.
     """
+    from eyespot import dist
     from eyespot.recipes import get_recipe
     from eyespot.tasks.recipe_files import read_recipe
     from eyespot.tasks.run import Run, evaluate, evaluate_start, stored_run
@@ -47,14 +48,18 @@ def eval(
         metrics = evaluate(recipe, place, checkpoint=checkpoint, say=_say)
     else:
         recipe = get_recipe(run)
-        if data is None or checkpoint is not None or not hasattr(recipe, "start_from"):
+        if data is None:
+            raise ValueError("need --data with --weights, the data to measure them on, got none")
+        if checkpoint is not None or not hasattr(recipe, "start_from"):
             raise ValueError(
-                "need --data, no --checkpoint, and a recipe that can start from weights for "
-                f"--weights, got {run} and --data {data}"
+                "need a recipe that can start from weights, and no --checkpoint, for --weights, "
+                f"got {run} and --checkpoint {checkpoint}"
             )
         heads = {"start_head": True} if hasattr(recipe, "start_head") else {}
         recipe = replace(recipe, start_from=weights, **heads)
         metrics = evaluate_start(recipe, Run(out=Path(), **given))
+    if not dist.is_first():
+        return
     if as_json:
         print(json.dumps(dict(metrics)))
         return
@@ -63,4 +68,7 @@ def eval(
 
 
 def _say(note: str) -> None:
-    print(note, file=sys.stderr)
+    from eyespot import dist
+
+    if dist.is_first():
+        print(note, file=sys.stderr)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,15 @@ def ground(
         raise ValueError(f"need min_score and max_iou of 0 to 1, got {min_score} and {max_iou}")
     if attention and out is None:
         raise ValueError("need --out, a folder for the pictures of --attention")
+    if coco is not None and (coco.is_dir() or not coco.parent.is_dir()):
+        raise ValueError(f"need a file to write in a folder that is there for --coco, got {coco}")
+    drawn_as = Counter(Path(name).stem for name in images)
+    twice = [stem for stem, count in drawn_as.items() if count > 1]
+    if out is not None and twice:
+        raise ValueError(
+            f"need images of different names for --out, got {drawn_as[twice[0]]} named "
+            f"{twice[0]!r}; ground them one after another, each with its own --out"
+        )
     from eyespot.predict.chunker import noun_phrases
     from eyespot.predict.grounder import Grounder
     from eyespot.predict.texts import find_phrases
@@ -78,7 +88,7 @@ def ground(
             if len(images) == 1:
                 raise
             failed += 1
-            print(f"{name}: {error}", file=sys.stderr)
+            print(error, file=sys.stderr)
             continue
         rows += found.to_coco(number)
         if as_json:

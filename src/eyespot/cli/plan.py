@@ -18,6 +18,7 @@ from eyespot.design.plain_data import read_plain
 from eyespot.design.quantities import parse_count
 from eyespot.design.roofline import StepTime, step_time
 from eyespot.design.training import Crop, Training
+from eyespot.train.logs import duration
 
 
 def plan(
@@ -213,7 +214,8 @@ def _print(
         )
     print(f"\n{training.batch / step.total:,.0f} images/s")
     if cost:
-        print(f"{cost.steps:,} steps: {cost.days:.3g} days, {cost.device_hours:,.0f} device-hours")
+        took = f"{cost.days:.3g} days" if cost.days >= 1 else duration(cost.days * 86400)
+        print(f"{cost.steps:,} steps: {took}, {cost.device_hours:,.1f} device-hours")
 
 
 def _print_memory(training: Training, device: Device, need: Memory) -> None:

@@ -96,15 +96,16 @@ def _quick(kind: str, args: list[str]) -> None:
 
     def run_probe(*, probe: Any, where: Where) -> None:
         out = where.out or Path()
+        out.mkdir(parents=True, exist_ok=True)
         run = Run(where.data, out, where.val, device=where.device, workers=where.workers)
-        told = _told if dist.rank() == 0 else None
+        told = _told if dist.is_first() else None
         retrieval = kind == "retrieval"
         found = (
             measure_retrieval(probe, run)
             if retrieval
             else probes.measure(probe, run, progress=told)
         )
-        if dist.rank() == 0:
+        if dist.is_first():
             _report(kind, probe, where, found)
 
     _call(run_probe, kind, args, flat=True, probe=classes[kind], where=Where)
@@ -118,18 +119,20 @@ def _told(data: str) -> "Progress":
 
 
 def _linear(args: list[str]) -> None:
+    from eyespot import dist
     from eyespot.tasks.linear import LinearRecipe
     from eyespot.tasks.run import Run, train
 
     def run_linear(*, probe: LinearRecipe, run: Run) -> None:
         outcome = train(probe, run, name="probe linear")
-        if outcome.finished:
-            _print_metrics(outcome.metrics)
+        if outcome.finished and dist.is_first():
+            _print_result(run.out, outcome.metrics)
 
     _call(run_linear, "linear", args, flat=True, probe=LinearRecipe, run=Run)
 
 
 def _finetune(args: list[str]) -> None:
+    from eyespot import dist
     from eyespot.recipes.transfer import seer
     from eyespot.tasks.classify import ClassifyRecipe
     from eyespot.tasks.run import Run, train
@@ -139,8 +142,8 @@ def _finetune(args: list[str]) -> None:
         path = str(weights_of(start.weights))
         recipe = replace(probe, model=probe.model or path, start_from=path)
         outcome = train(recipe, run, name="probe finetune")
-        if outcome.finished:
-            _print_metrics(outcome.metrics)
+        if outcome.finished and dist.is_first():
+            _print_result(run.out, outcome.metrics)
 
     _call(
         run_finetune, "finetune", args, flat=False,
@@ -188,6 +191,11 @@ def _call(
     function(**{name: getattr(found, name) for name in parts})
 
 
+def _print_result(out: Path, metrics: Mapping[str, float]) -> None:
+    print(f"finished: {out / 'weights.safetensors'}")
+    _print_metrics(metrics)
+
+
 def _print_metrics(metrics: Mapping[str, float]) -> None:
     width = max(map(len, metrics), default=0)
     for name, value in metrics.items():
@@ -216,7 +224,6 @@ def _report(kind: str, probe: Any, where: Where, found: Any) -> None:
     if where.out is not None:
         from eyespot.design.files import write_whole
 
-        where.out.mkdir(parents=True, exist_ok=True)
         write_whole(where.out / "results.json", json.dumps(content, indent=1) + "\n")
     if where.json:
         print(json.dumps(content))

@@ -31,6 +31,11 @@ def replay(
             )
         capture = captures[-1]
     folder = capture.resolve().parent.parent
+    if not (capture / "facts.json").is_file():
+        raise ValueError(
+            f"need a captured step, a folder RUN/captures/step_..., got {capture}, which is none; "
+            "a run whose loss is not finite names its own when it stops"
+        )
     given = {"data": data, "device": device}
     run = stored_run(folder, **{name: value for name, value in given.items() if value is not None})
     facts = read_facts(capture).facts

@@ -108,7 +108,11 @@ def sweep(
     print(f"{states['done']} done, {states['failed']} failed in {seconds:.1f} s")
     if isinstance(plan.space.network, ListedPoints):
         _print_verdicts(out)
-    print(f"next: {shlex.join(['eyespot', 'report', str(out)])}")
+    if states["failed"]:
+        again = shlex.join(["eyespot", "sweep", "--out", str(out), "--retry-failed"])
+        print(f"what failed runs printed is in {out / 'runs'}; run them again with: {again}")
+    if states["done"] or not states["failed"]:
+        print(f"next: {shlex.join(['eyespot', 'report', str(out)])}")
 
 
 def _plan(

@@ -26,6 +26,7 @@ def main(args: list[str]) -> None:
     name, recipe, rest = named("train", args)
     import tyro
 
+    from eyespot import dist
     from eyespot.cli.arguments import call
     from eyespot.tasks.run import Run
     from eyespot.tasks.run import train as run_training
@@ -46,7 +47,7 @@ def main(args: list[str]) -> None:
         config=(tyro.conf.AvoidSubcommands,),
     )
     outcome = run_training(given.recipe, given.run, name=name)
-    if not outcome.finished:
+    if not (outcome.finished and dist.is_first()):
         return
     print(f"finished: {given.run.out / 'weights.safetensors'}")
     for metric, value in outcome.metrics.items():

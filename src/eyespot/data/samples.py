@@ -39,7 +39,8 @@ def read_image_file(path: Path) -> bytes:
         ValueError: If there is no such file or it is larger than `MAX_FILE_BYTES`.
     """
     if not path.is_file():
-        raise ValueError(f"need an image file, got {path}: no such file")
+        why = "a folder; name its files" if path.is_dir() else "no such file"
+        raise ValueError(f"need an image file, got {path}: {why}")
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise ValueError(

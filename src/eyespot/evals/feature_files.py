@@ -70,11 +70,12 @@ def start_folder(folder: Path, about: About) -> None:
     wanted = json.loads(json.dumps({"format": FORMAT, **asdict(about)}))
     if path.exists():
         found = _read_json(path)
-        for name, value in wanted.items():
-            if found.get(name) != value:
+        old, new = _flat(found), _flat(wanted)
+        for name in {**old, **new}:
+            if old.get(name) != new.get(name):
                 raise ValueError(
-                    f"need a new folder, or the same {name} as in {path}, got {_short(value)} "
-                    f"instead of {_short(found.get(name))}"
+                    f"need a new folder, or the same {name} as in {path}, got "
+                    f"{_short(new.get(name))} instead of {_short(old.get(name))}"
                 )
         return
     if any(folder.iterdir()):
@@ -216,6 +217,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"need a JSON object in {path}, got a {type(found).__name__}")
     return found
+
+
+def _flat(about: dict[str, Any]) -> dict[str, Any]:
+    return {**about, **about.get("facts", {}), "facts": None}
 
 
 def _short(value: object) -> str:

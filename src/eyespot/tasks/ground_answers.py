@@ -265,7 +265,7 @@ def _class_of(record: CaptionedImage, words: AnswerWords) -> AnswerClass:
     if "answer" not in record.more:
         raise ValueError(
             f"need an answer to every question, got none to {record.caption!r} (image "
-            f"{record.image_id})"
+            f"{record.image_id}); `scenes` asks questions with text=question"
         )
     more = record.more
     return _encoded(str(more["answer"]), more.get("question_type"), record.caption, words)

@@ -1,5 +1,6 @@
 """A model over several ranks: copied (DDP) or sharded (FSDP2), from outside the model's code."""
 
+import warnings
 from typing import Literal
 
 import torch
@@ -42,7 +43,9 @@ def wrap(
             f"on {ranks}; start several with torchrun"
         )
     if parallel == "ddp":
-        return DistributedDataParallel(model, process_group=group, broadcast_buffers=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # newer torch renamed it
+            return DistributedDataParallel(model, process_group=group, broadcast_buffers=False)
     if parallel == "fsdp":
         shard_(model, compute_dtype=compute_dtype, mesh=mesh)
     return model

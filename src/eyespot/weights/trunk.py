@@ -226,6 +226,11 @@ def _spec(contents: Contents, model: Model | None, path: Path) -> Spec:
 
 
 def _needed(model: Model | None, name: str) -> Spec:
+    if model is None and name == RANDOM:
+        raise WeightsError(
+            "need weights, or the network that random ones are drawn for; pass --weights with a "
+            "run's folder or a file, or --model with a name of `eyespot models`"
+        )
     if model is None:
         raise WeightsError(
             f"need the network that the weights {name} are for, which they do not say themselves; "
