@@ -422,9 +422,12 @@ def test_damaged_weights_are_named(capsys, tmp_path, content, use):
 
 
 def test_a_capture_is_asked_for_by_its_place(capsys, tmp_path):
-    code, _, error = run(capsys, "replay", tmp_path)
-    assert code == 2
-    assert f"need a captured step, a folder RUN/captures/step_..., got {tmp_path}" in error
+    train(capsys, tmp_path / "run")
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    for place in (tmp_path, checkpoint):
+        code, _, error = run(capsys, "replay", place)
+        assert code == 2
+        assert f"need a captured step, a folder RUN/captures/step_..., got {place}" in error
 
 
 def test_the_folder_of_a_run_is_no_file(capsys, tmp_path):

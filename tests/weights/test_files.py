@@ -318,3 +318,10 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
         save_weights({"a": torch.zeros(2)}, path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["w.safetensors"]
+
+
+def test_the_folder_of_new_weights_is_made(tmp_path):
+    path = tmp_path / "new" / "w.safetensors"
+    save_weights({"a": torch.ones(2)}, path)
+    assert [file.name for file in path.parent.iterdir()] == ["w.safetensors"]
+    assert torch.equal(read_file(path).tree["a"], torch.ones(2))

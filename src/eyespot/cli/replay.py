@@ -31,15 +31,15 @@ def replay(
             )
         capture = captures[-1]
     folder = capture.resolve().parent.parent
-    if not (capture / "facts.json").is_file():
+    facts = read_facts(capture).facts if (capture / "facts.json").is_file() else {}
+    if "error" not in facts:
         raise ValueError(
             f"need a captured step, a folder RUN/captures/step_..., got {capture}, which is none; "
             "a run whose loss is not finite names its own when it stops"
         )
     given = {"data": data, "device": device}
     run = stored_run(folder, **{name: value for name, value in given.items() if value is not None})
-    facts = read_facts(capture).facts
-    print(f"captured: {facts.get('error', '')}")
+    print(f"captured: {facts['error']}")
     print(f"batch:    {facts.get('batch', '')}")
     again = take_again(read_recipe(folder / "recipe.json"), run, capture)
     print(f"again:    {again.error or 'finite this time'}")

@@ -86,7 +86,7 @@ def save_weights(
 
     Args:
         state_dict: Tensors on any device; those that share memory are written apart.
-        path: The file; an old one is replaced at the end.
+        path: The file; an old one is replaced at the end, and its folder is made if need be.
         metadata: Text entries of the file's header. Weights of our networks say
             `{"format": "eyespot", "channel_order": "rgb"}`.
 
@@ -102,6 +102,7 @@ def save_weights(
         whole = plain.untyped_storage().nbytes() == plain.nbytes
         tensors[name] = plain if whole and memory not in seen else plain.clone()
         seen.add(memory)
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:
