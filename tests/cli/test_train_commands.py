@@ -337,7 +337,7 @@ def test_a_run_that_diverges_ends_with_a_sentence_and_is_replayed(tmp_path, caps
     assert code == 0
     assert "again:    the loss is nan" in out
     assert "first:    the output of " in out
-    assert run(capsys, "replay", tmp_path / "run")[:2] == (0, out)
+    assert run(capsys, "replay", tmp_path / "a run")[:2] == (0, out)
     train(capsys, tmp_path / "finite")
     code, _, error = run(capsys, "replay", tmp_path / "finite")
     assert code == 2
