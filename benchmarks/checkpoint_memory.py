@@ -20,8 +20,8 @@ from workloads import make_views, swav_call
 
 from eyespot.data.multicrop import Crops
 from eyespot.design.by_name import to_spec
-from eyespot.design.memory import memory
-from eyespot.design.training import Crop, Training
+from eyespot.design.memory import memory, recomputed_groups
+from eyespot.design.training import Crop, Groups, Training
 from eyespot.models.speed import SpeedSettings
 from eyespot.train.job import state_tensors
 
@@ -52,10 +52,10 @@ def peak_on_gpu(step: Callable[[], object]) -> int:
 
 
 def measure(
-    model: str, views: list[Tensor], settings: SpeedSettings, device: str, again: bool
+    model: str, views: list[Tensor], settings: SpeedSettings, device: str, groups: Groups
 ) -> int:
     """Return the peak of a second step; the first makes the optimizer's state."""
-    step = swav_call(model, views, PROTOTYPES, settings, device, checkpoint_blocks=again)
+    step = swav_call(model, views, PROTOTYPES, settings, device, groups=groups)
     step()
     if device == "cuda":
         return peak_on_gpu(step)
@@ -85,10 +85,14 @@ def main() -> None:
             crops=tuple(Crop(kind.count, kind.size_px) for kind in crops), head_dims=HEAD,
         )  # fmt: skip
         case = f"{model}, 2x{large} + 4x{small} px, batch {batch}, {planned.dtype}"
-        for again in (False, True):
-            got = measure(model, views, settings, args.device, again) / 1e6
-            said = memory(replace(planned, checkpointing=again)).total / 1e6
-            how = "checkpointed" if again else "all kept"
+        most, least = (memory(replace(planned, recompute=r)).total for r in ("none", "blocks"))
+        between = f"{(most + least) / 2e9:.4f}GB"
+        for how, recompute in {
+            "all kept": "none", "checkpointed": "blocks", "half of that saved": between
+        }.items():  # fmt: skip
+            run = replace(planned, recompute=recompute)
+            got = measure(model, views, settings, args.device, recomputed_groups(run)) / 1e6
+            said = memory(run).total / 1e6
             record.add(
                 [
                     figure(case, f"{how}, measured", got, "MB"),

@@ -90,7 +90,7 @@ def h100_rows() -> Iterator[Row]:
             yield Row("H100: peak memory of a step", name, got, row["peak_bytes"] / 1e9, "GB")
 
 
-def seer_run(checkpointing: bool = True) -> Training:
+def seer_run(recompute: str = "blocks") -> Training:
     """SEER's RG-256GF on 512 V100-32GB."""
     return Training(
         zoo.spec("rg-256gf"),
@@ -98,7 +98,7 @@ def seer_run(checkpointing: bool = True) -> Training:
         512,
         "float16",
         "larc",
-        checkpointing=checkpointing,
+        recompute=recompute,
         crops=(Crop(2, 224), Crop(4, 96)),
         head_dims=(8192, 8192, 256, 16000),
     )
@@ -167,10 +167,10 @@ def main() -> None:
         ratios = [row.ratio for row in group]
         record.add([whole | {"low": min(ratios), "high": max(ratios), "turns": len(group)}])
     v100 = device("v100-32gb")
-    for checkpointing in (True, False):
-        run = seer_run(checkpointing)
+    for recompute in ("blocks", "none"):
+        run = seer_run(recompute)
         need = (memory(run).total + v100.reserved) / 1e9
-        words = "with" if checkpointing else "without"
+        words = "without" if recompute == "none" else "with"
         most = largest_batch(run, v100) // run.num_devices
         print(
             f"\nSEER RG-256GF {words} checkpointing needs {need:.1f} of {v100.memory / 1e9:.1f} GB "

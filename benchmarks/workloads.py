@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from eyespot.data.multicrop import Crops
 from eyespot.design.by_name import to_spec
+from eyespot.design.training import Groups
 from eyespot.models.speed import (
     SpeedSettings,
     autocast,
@@ -85,7 +86,7 @@ def swav_call(
     settings: SpeedSettings,
     device: str,
     *,
-    checkpoint_blocks: bool = False,
+    groups: Groups = (),
 ) -> Callable[[], object]:
     """Return the step that `eyespot train swav/...` takes; views as `make_views` leaves them."""
     recipe = get_recipe("swav/resnet50_100ep")
@@ -93,9 +94,7 @@ def swav_call(
     place = Place(torch.device(device), "none", 0, None)
     spec = replace(to_spec(model), num_classes=0)
     head = lambda width: swav.make_head(method, width)  # noqa: E731
-    network = build_network(
-        Build(spec, head, "sizes", False, 0, checkpoint_blocks, settings, 1), place
-    )
+    network = build_network(Build(spec, head, "sizes", False, 0, groups, settings, 1), place)
     optimizer = make_optimizer(network, replace(recipe.optimizer, lr=0.1), views[0].shape[1])
     num_views, batch = sum(map(len, views)), views[0].shape[1]
     sizes = Sizes(num_views, batch, batch, 1, 1, 1000, 1, place.device)

@@ -45,13 +45,13 @@ def _cache(tmp_path, monkeypatch):
 def test_plan_as_json_is_the_library(capsys):
     code, out, _ = run(
         capsys, "plan", "rg-256gf", "--batch", 8704, "--gpus", 512, "--gpu", "v100",
-        "--optimizer", "larc", "--checkpointing", "--crops", "2x224,4x96",
+        "--optimizer", "larc", "--recompute", "blocks", "--crops", "2x224,4x96",
         "--head", "8192,8192,256,16000", "--images", "1B", "--json",
     )  # fmt: skip
     assert code == 0
     got = json.loads(out)
     training = Training(
-        zoo.spec("rg-256gf"), 8704, 512, "float16", "larc", checkpointing=True,
+        zoo.spec("rg-256gf"), 8704, 512, "float16", "larc", recompute="blocks",
         crops=(Crop(2, 224), Crop(4, 96)), head_dims=(8192, 8192, 256, 16000),
     )  # fmt: skip
     v100 = device("v100-32gb")
@@ -79,7 +79,7 @@ def test_plan_in_words(capsys):
 def test_plan_says_plainly_what_does_not_fit_and_what_would(capsys):
     _, out, _ = run(capsys, "plan", "RegNetY-16GF", "--batch", 8192, "--gpus", 8)
     assert "DOES NOT FIT. What would fit:" in out
-    assert "--checkpointing --sharding fsdp" in out
+    assert "--recompute blocks --sharding fsdp" in out
     assert "--batch" in out
     _, out, _ = run(capsys, "plan", "rg-10b", "--batch", 1, "--gpu", "4090")
     assert "DOES NOT FIT, nor does one image a device" in out

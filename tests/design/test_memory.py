@@ -43,11 +43,11 @@ def test_largest_batches_of_early_convolutions():
 
 def test_seer_fits_its_gpus_only_with_checkpointing():
     run = Training(
-        zoo.spec("rg-256gf"), 8704, 512, "float16", "larc", checkpointing=True,
+        zoo.spec("rg-256gf"), 8704, 512, "float16", "larc", recompute="blocks",
         crops=(Crop(2, 224), Crop(4, 96)), head_dims=(8192, 8192, 256, 16000),
     )  # fmt: skip
     assert fits(run, device("v100-32gb"))
-    assert not fits(replace(run, checkpointing=False), device("v100-32gb"))
+    assert not fits(replace(run, recompute="none"), device("v100-32gb"))
 
 
 def test_items_in_closed_form():
@@ -94,14 +94,14 @@ def test_crops_add_up():
 def test_more_images_need_more_and_checkpointing_less(name, batch, dtype, optimizer):
     run = Training(zoo.spec(name), batch, dtype=dtype, optimizer=optimizer)
     assert memory(run).total <= memory(replace(run, batch=batch + 1)).total
-    assert memory(replace(run, checkpointing=True)).total <= memory(run).total
+    assert memory(replace(run, recompute="blocks")).total <= memory(run).total
     assert memory(run).total <= memory(replace(run, ema=True)).total
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_largest_batch_is_the_last_that_fits(checkpointing):
+@pytest.mark.parametrize("recompute", ["none", "blocks", "1//2/7"])
+def test_largest_batch_is_the_last_that_fits(recompute):
     gpu = device("v100-16gb")
-    run = Training(SMALL, 2, 2, "float16", checkpointing=checkpointing)
+    run = Training(SMALL, 2, 2, "float16", recompute=recompute)
     most = largest_batch(run, gpu)
     assert most % 2 == 0
     assert fits(replace(run, batch=most), gpu)

@@ -93,7 +93,7 @@ def test_ring_in_closed_form():
 
 def test_recomputation_costs_the_blocks_forward_again():
     plain = step_time(HALF, IDEAL)
-    again = step_time(replace(HALF, checkpointing=True), IDEAL)
+    again = step_time(replace(HALF, recompute="blocks"), IDEAL)
     assert plain.recompute == 0
     assert 0.5 * plain.forward < again.recompute < plain.forward
     assert again.total == pytest.approx(plain.total + again.recompute)
@@ -138,7 +138,7 @@ def test_seer_within_a_fifth():
     seer = read_json("published_speed.json")["seer"]
     run = Training(
         zoo.spec("rg-256gf"), seer["batch"], seer["devices"], "float16", "larc",
-        checkpointing=True, crops=(Crop(2, 224), Crop(4, 96)),
+        recompute="blocks", crops=(Crop(2, 224), Crop(4, 96)),
         head_dims=(8192, 8192, 256, 16000),
     )  # fmt: skip
     step = step_time(run, device("v100-32gb")).total
@@ -157,7 +157,7 @@ def test_step_from_a_calibration():
     setting = Setting("gpu", "float16", "train")
     model = LatencyModel(setting, 2e-6, 1e-9, 3.0, 1.0, 1.0, 1.0, 1.0, 0.0, 9)
     flat = AnyNetSpec((1,), (8,), (2,), (1.0,), (8,), image_size=32)
-    run = Training(flat, 4, dtype="float16", checkpointing=True)
+    run = Training(flat, 4, dtype="float16", recompute="blocks")
     cost = complexity(flat, 32)
     ms = 4 * (2e-6 * cost.acts + 1e-9 * cost.flops) + 3.0
     step = calibrated_step(run, model, IDEAL)
@@ -173,8 +173,8 @@ def test_remedies_fit_and_change_something():
     found = remedies(run, v100)
     assert [remedy.change for remedy in found] == [
         "--dtype float16",
-        "--checkpointing",
-        "--checkpointing --sharding fsdp",
+        "--recompute blocks",
+        "--recompute blocks --sharding fsdp",
         "--batch 576",
     ]
     assert all(fits(remedy.training, v100) for remedy in found)

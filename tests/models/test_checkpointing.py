@@ -3,13 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
+from eyespot.design.specs import ViTSpec
 from tests.models.networks import FAMILIES, images, random_network
 
 
-def step(spec, *, recompute, dtype=torch.float32, features=False):
+def step(spec, *, recompute, groups=(), dtype=torch.float32, features=False):
     """One training step: its loss, gradients and buffers, in that order."""
     model = random_network(spec).to(dtype).train()
-    model.set_grad_checkpointing(recompute)
+    model.set_grad_checkpointing(recompute, groups)
     x = images(spec, batch=4).to(dtype)
     torch.manual_seed(7)
     if features:
@@ -22,11 +23,13 @@ def step(spec, *, recompute, dtype=torch.float32, features=False):
     return loss.detach(), gradients, dict(model.named_buffers())
 
 
+@pytest.mark.parametrize("grouped", [False, True], ids=["blocks", "groups"])
 @pytest.mark.parametrize("features", [False, True], ids=["logits", "maps"])
 @pytest.mark.parametrize("spec", FAMILIES.values(), ids=FAMILIES)
-def test_recomputing_changes_no_bit(spec, features):
+def test_recomputing_changes_no_bit(spec, features, grouped):
     plain = step(spec, recompute=False, features=features)
-    recomputed = step(spec, recompute=True, features=features)
+    groups = ((0, 1), (1, 3)) if grouped and not isinstance(spec, ViTSpec) else ((0, 2),) * grouped
+    recomputed = step(spec, recompute=True, groups=groups, features=features)
     assert torch.equal(plain[0], recomputed[0])
     for ours, theirs in zip(recomputed[1:], plain[1:], strict=True):
         assert ours.keys() == theirs.keys()

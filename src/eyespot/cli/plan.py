@@ -13,7 +13,7 @@ from eyespot.design.cost import IMAGENET_IMAGES, Cost, calibrated_step, remedies
 from eyespot.design.devices import Device
 from eyespot.design.devices import device as find_device
 from eyespot.design.latency_files import read_latency_model
-from eyespot.design.memory import Memory, fits, largest_batch, memory
+from eyespot.design.memory import Memory, fits, largest_batch, memory, recomputed_groups
 from eyespot.design.plain_data import read_plain
 from eyespot.design.quantities import parse_count
 from eyespot.design.roofline import StepTime, step_time
@@ -29,7 +29,7 @@ def plan(
     optimizer: Literal["sgd", "larc", "adamw"] | None = None,
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     ema: bool = False,
-    checkpointing: bool = False,
+    recompute: str | None = None,
     sharding: Literal["ddp", "fsdp"] = "ddp",
     images: str | None = None,
     epochs: float | None = None,
@@ -54,7 +54,9 @@ def plan(
         optimizer: larc is SGD with LARC; sgd for anything but a recipe.
         dtype: auto is bfloat16, or float16 where a device has no bfloat16.
         ema: Hold an averaged copy of the weights.
-        checkpointing: Recompute every block in the backward pass.
+        recompute: What is computed again in the backward pass instead of kept: none, blocks
+            (every one), ends of groups stage by stage such as 2/7/9,17/, or what a step may need
+            such as 30GB.
         sharding: ddp holds everything everywhere, fsdp a part on each device.
         images: Images shown in the run, such as 1B; for days and device-hours.
         epochs: The same in epochs of the recipe's data, or of ImageNet-1k.
@@ -80,7 +82,7 @@ def plan(
         "dtype": dtype if dtype != "auto" else where.best_dtype if known.any_dtype else None,
         "optimizer": optimizer,
         "ema": ema or None,
-        "checkpointing": checkpointing or None,
+        "recompute": recompute,
         "crops": read_crops(crops) if crops else image_size and (Crop(1, image_size),),
         "head_dims": head and _widths(head),
     }
@@ -195,7 +197,8 @@ def _print(
     cost: Cost | None,
 ) -> None:
     views = " + ".join(f"{crop.count}x{crop.size} px" for crop in training.views)
-    extras = ", blocks recomputed" * training.checkpointing
+    count = sum(end - first for first, end in recomputed_groups(training))
+    extras = f", {count} blocks recomputed" if count else ""
     shared = f", {training.sharding}" if training.num_devices > 1 else ""
     print(f"{model}, {views} an image, {training.dtype}, {training.optimizer}{extras}{shared}")
     print(

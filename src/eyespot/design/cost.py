@@ -7,7 +7,8 @@ from typing import NamedTuple
 from eyespot.design.complexity import complexity
 from eyespot.design.devices import Device
 from eyespot.design.latency import LatencyModel
-from eyespot.design.memory import fits, largest_batch, memory
+from eyespot.design.memory import fits, largest_batch, memory, recomputed_groups
+from eyespot.design.recompute import recomputed_share
 from eyespot.design.roofline import StepTime, communication_time
 from eyespot.design.training import Training
 from eyespot.design.walk import walk
@@ -69,11 +70,12 @@ def calibrated_step(training: Training, model: LatencyModel, device: Device) -> 
         for crop in training.views
     )
     forward = total / 3e3
-    params = sum(unit.params for unit in walk(training.spec, head_dims=training.head_dims))
+    units = walk(training.spec, head_dims=training.head_dims)
+    params = sum(unit.params for unit in units)
     communication = communication_time(training, params, device)
     return StepTime(
         forward=forward,
-        recompute=forward * training.checkpointing,
+        recompute=forward * recomputed_share(units, recomputed_groups(training)),
         backward=2 * forward,
         update=0.0,
         exposed=max(0.0, communication - 2 * forward),
@@ -99,23 +101,23 @@ def remedies(training: Training, device: Device) -> list[Remedy]:
     """Return what would make a run fit a device, the least change first; nothing if none does."""
     changes: list[tuple[str, Training]] = []
     sharded = replace(training, sharding="fsdp")
-    again = replace(training, checkpointing=True)
+    again = replace(training, recompute="blocks")
     if not training.mixed:
         low = replace(training, dtype=device.best_dtype)
         changes.append((f"--dtype {device.best_dtype}", low))
-    if not training.checkpointing:
-        changes.append(("--checkpointing", again))
+    if training.recompute == "none":
+        changes.append(("--recompute blocks", again))
     if training.sharding == "ddp" and training.num_devices > 1:
         changes.append(("--sharding fsdp", sharded))
-        if not training.checkpointing:
-            changes.append(("--checkpointing --sharding fsdp", replace(again, sharding="fsdp")))
+        if training.recompute == "none":
+            changes.append(("--recompute blocks --sharding fsdp", replace(again, sharding="fsdp")))
     most = largest_batch(training, device)
     if most:
         changes.append((f"--batch {most}", replace(training, batch=most)))
     least = replace(again, sharding="fsdp")
     most = largest_batch(least, device)
     if most and most < training.batch:
-        options = "--checkpointing" + " --sharding fsdp" * (training.num_devices > 1)
+        options = "--recompute blocks" + " --sharding fsdp" * (training.num_devices > 1)
         changes.append((f"{options} --batch {most}", replace(least, batch=most)))
     return [
         Remedy(change, changed, memory(changed).total + device.reserved)

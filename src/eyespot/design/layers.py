@@ -69,17 +69,16 @@ class Unit(NamedTuple):
     Attributes:
         name: As in the module tree: "stem", "s1.b1", "blocks.0", "head".
         layers: In the order of the forward pass.
+        entry: Its input, by the number of its memory.
+        keeps: All that it keeps, by the numbers of their memory.
         kept: What it is the first to keep.
-        kept_checkpointed: The same when every block is recomputed: a block keeps its input alone.
-        recomputed: What a recomputed block keeps beside its input while it is at work; nothing
-            for stem and head.
     """
 
     name: str
     layers: tuple[Layer, ...]
+    entry: tuple[int, Kept]
+    keeps: tuple[tuple[int, Kept], ...]
     kept: tuple[Kept, ...]
-    kept_checkpointed: tuple[Kept, ...]
-    recomputed: tuple[Kept, ...]
 
     @property
     def params(self) -> int:
@@ -308,21 +307,19 @@ class Walker:
     def finish(self) -> tuple[Unit, ...]:
         """Return the units; the first is the stem, the last the head."""
         units = []
-        plain: set[int] = set()
-        checkpointed: set[int] = set()
-        for i, unit in enumerate(self.units):
-            is_block = 0 < i < len(self.units) - 1
-            held = {id(unit.entry): unit.entry} if is_block else unit.kept
-            inside = {k: x for k, x in unit.kept.items() if x is not unit.entry}
+        seen: set[int] = set()
+        number: dict[int, int] = {}
+        for unit in self.units:
+            for key in (id(unit.entry), *unit.kept):
+                number.setdefault(key, len(number))
             units.append(
                 Unit(
                     unit.name,
                     tuple(unit.layers),
-                    tuple(x.kept() for k, x in unit.kept.items() if k not in plain),
-                    tuple(x.kept() for k, x in held.items() if k not in checkpointed),
-                    tuple(x.kept() for x in inside.values()) if is_block else (),
+                    (number[id(unit.entry)], unit.entry.kept()),
+                    tuple((number[key], x.kept()) for key, x in unit.kept.items()),
+                    tuple(x.kept() for key, x in unit.kept.items() if key not in seen),
                 )
             )
-            plain |= unit.kept.keys()
-            checkpointed |= held.keys()
+            seen |= unit.kept.keys()
         return tuple(units)

@@ -5,12 +5,16 @@ no fudge factor: it equals the bytes PyTorch saves. The step is then played thro
 grow, then shrink as gradients grow, then the optimizer updates; the fullest moment is reported.
 """
 
+import functools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from eyespot.design.devices import Device
 from eyespot.design.layers import Kept, Layer, Unit
-from eyespot.design.training import Training, passes
+from eyespot.design.recompute import held_by, parse_groups, recomputed_by
+from eyespot.design.specs import Spec, ViTSpec
+from eyespot.design.training import Groups, Training, passes
 
 _STATE_BYTES = {"sgd": 4, "larc": 4, "adamw": 8}
 # Copies of all gradients that an update makes while it runs, as torch's foreach kernels do.
@@ -86,9 +90,16 @@ def memory(training: Training) -> Memory:
     return replace(fixed, activations=fullest[0], gradients=fullest[1], working=fullest[2])
 
 
+class TooLargeError(ValueError):
+    """A step needs more than it may, whatever is recomputed."""
+
+
 def fits(training: Training, device: Device) -> bool:
     """Say whether a step fits a device's memory, its reserve included."""
-    return memory(training).total + device.reserved <= device.memory
+    try:
+        return memory(training).total + device.reserved <= device.memory
+    except TooLargeError:
+        return False
 
 
 def largest_batch(training: Training, device: Device, *, most: int = 1 << 20) -> int:
@@ -113,6 +124,84 @@ def largest_batch(training: Training, device: Device, *, most: int = 1 << 20) ->
         middle = (low + high) // 2
         low, high = (middle, high) if fit(middle) else (low, middle)
     return low * count
+
+
+def recomputed_groups(training: Training) -> Groups:
+    """Return the blocks that a run computes again, counted over all stages.
+
+    Raises:
+        ValueError: If its `recompute` says nothing that this network has, or too few gigabytes.
+    """
+    text = training.recompute
+    if not isinstance(text, str):
+        return text
+    if text == "none":
+        return ()
+    depths = _depths(training.spec)
+    if text == "blocks":
+        return tuple((i, i + 1) for i in range(sum(depths)))
+    if target := re.fullmatch(r"(\d+(?:\.\d+)?) ?GB", text):
+        return fewest_recomputed(training, 1e9 * float(target[1]))
+    if "/" not in text and len(depths) > 1:
+        raise ValueError(
+            'need "none", "blocks", gigabytes such as "30GB", or ends of groups stage by stage, '
+            f'such as "{"/".join(map(str, depths))}", to recompute, got {text!r}'
+        )
+    return parse_groups(text, depths)
+
+
+def _depths(spec: Spec) -> tuple[int, ...]:
+    return (spec.depth,) if isinstance(spec, ViTSpec) else spec.depths
+
+
+@functools.lru_cache(maxsize=64)
+def fewest_recomputed(training: Training, most_bytes: float) -> Groups:
+    """Return the blocks to compute again so that a step needs at most so many bytes on a device.
+
+    Those that free most bytes for their flops come first; then those that are not needed after all
+    are left out again, the most expensive first.
+
+    Args:
+        training: The run; what it says of recomputation is ignored.
+        most_bytes: Without the device's reserve.
+
+    Returns:
+        Each block by itself; none if the run fits as it is.
+
+    Raises:
+        TooLargeError: If it does not fit with every block recomputed.
+    """
+    runs = passes(training)
+    blocks = len(runs[0][1]) - 2
+    low_bytes = 2 if training.mixed else 4
+
+    def need(chosen: Iterable[int]) -> int:
+        groups = tuple((i, i + 1) for i in sorted(chosen))
+        return memory(replace(training, recompute=groups)).total
+
+    flops = [
+        sum(views * layer.flops for views, units in runs for layer in units[i + 1].layers)
+        for i in range(blocks)
+    ]
+    freed = [
+        sum(kept_bytes(units[i + 1].kept, views, low_bytes) for views, units in runs)
+        for i in range(blocks)
+    ]
+    least = need(range(blocks))
+    if least > most_bytes:
+        raise TooLargeError(
+            f"need {least / 1e9:.2f} GB on a device with every block recomputed, got "
+            f"{most_bytes / 1e9:.2f}; take smaller batches, more devices or sharding"
+        )
+    order = sorted(range(blocks), key=lambda i: freed[i] / flops[i], reverse=True)
+    chosen: list[int] = []
+    while need(chosen) > most_bytes:
+        chosen.append(order[len(chosen)])
+    for block in sorted(chosen, key=lambda i: flops[i], reverse=True):
+        others = [i for i in chosen if i != block]
+        if need(others) <= most_bytes:
+            chosen = others
+    return tuple((i, i + 1) for i in sorted(chosen))
 
 
 def kept_bytes(kept: Iterable[Kept], views: int, low_bytes: int, *, copies: bool = True) -> int:
@@ -159,22 +248,25 @@ def _moments(
     16-bit copies of weights are made once, in the first pass; autocast drops those of recomputed
     blocks when the forward pass ends, and "fsdp" gathers 16-bit weights instead.
     """
-    again = training.checkpointing
+    groups = recomputed_groups(training)
     whole = share == 1
     held: list[int] = []
     for i, (views, units) in enumerate(runs):
-        for unit in units:
-            kept = unit.kept_checkpointed if again else unit.kept
-            held.append(kept_bytes(kept, views, low_bytes, copies=whole and i == 0))
-    copies = [x for unit in runs[0][1][1:-1] for x in unit.kept if _is_copy(x)]
-    dropped = kept_bytes(copies, 1, low_bytes) if again and whole else 0
+        held += [
+            kept_bytes(kept, views, low_bytes, copies=whole and i == 0)
+            for kept in held_by(units, groups)
+        ]
+    blocks = runs[0][1][1:-1]
+    copies = [x for group in groups for unit in blocks[slice(*group)] for _, x in unit.keeps]
+    dropped = kept_bytes(filter(_is_copy, copies), 1, low_bytes) if whole else 0
     moments = [(sum(held) + dropped, 0, 0)]
     gradients: dict[str, int] = {}
     last = len(held)
     for views, units in reversed(runs):
-        for unit in reversed(units):
+        again = recomputed_by(units, groups)
+        for place, unit in reversed(list(enumerate(units))):
             last -= 1
-            inside = kept_bytes(unit.recomputed, views, low_bytes, copies=whole) if again else 0
+            inside = kept_bytes(again[place], views, low_bytes, copies=whole)
             moments.append(
                 (
                     sum(held[: last + 1]) + inside,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from eyespot.design.devices import Device
 from eyespot.design.layers import Kind, Layer
+from eyespot.design.memory import recomputed_groups
 from eyespot.design.training import Training, passes
 
 
@@ -84,12 +85,13 @@ def step_time(training: Training, device: Device) -> StepTime:
     """
     _need_dtype(training, device)
     forward = recompute = backward = 0.0
+    groups = recomputed_groups(training)
     runs = passes(training)
     for views, units in runs:
-        for i, unit in enumerate(units):
+        for i, unit in enumerate(units, start=-1):  # blocks from 0
             ahead = sum(layer_time(x, views, training, device) for x in unit.layers)
             forward += ahead
-            if training.checkpointing and 0 < i < len(units) - 1:
+            if any(first <= i < end for first, end in groups):
                 recompute += ahead
             backward += sum(
                 layer_time(x, views, training, device, backward=True) for x in unit.layers

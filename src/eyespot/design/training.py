@@ -11,6 +11,9 @@ from eyespot.errors import unknown_name
 OPTIMIZERS = ("sgd", "larc", "adamw")
 SHARDINGS = ("ddp", "fsdp")
 
+Groups = tuple[tuple[int, int], ...]
+"""Blocks [first, end), counted over all stages, whose activations are computed again together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Crop:
@@ -36,7 +39,10 @@ class Training:
         dtype: "float32", or a 16-bit type under autocast with float32 weights.
         optimizer: "sgd" and "larc" hold a momentum, "adamw" two moments.
         ema: Whether an averaged copy of the weights is held.
-        checkpointing: Whether every block is recomputed in the backward pass.
+        recompute: What is computed again in the backward pass instead of kept: "none"; "blocks",
+            every block by itself; groups of blocks, as `recompute.parse_groups` takes them or as
+            blocks [first, end) counted over all stages; or what a step may need on a device,
+            its reserve not included, such as "30GB": as few blocks as that takes.
         sharding: "ddp" holds everything on every device; "fsdp" a part of weights, gradients and
             optimizer state, and gathers one block at a time.
         crops: Views of every image; one of the spec's own size when empty.
@@ -52,7 +58,7 @@ class Training:
     dtype: str = "bfloat16"
     optimizer: str = "sgd"
     ema: bool = False
-    checkpointing: bool = False
+    recompute: str | Groups = "none"
     sharding: str = "ddp"
     crops: tuple[Crop, ...] = ()
     head_dims: tuple[int, ...] | None = None

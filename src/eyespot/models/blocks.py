@@ -5,7 +5,7 @@ Shapes: B batch, C channels, H W size of a map.
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import cast
 
@@ -81,13 +81,14 @@ def init_cnn_(model: nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def _frozen_running_stats(block: nn.Module) -> Iterator[None]:
+def _frozen_running_stats(blocks: Sequence[nn.Module]) -> Iterator[None]:
     """Let batch norms use batch statistics without adding them to the running ones.
 
     Meanwhile the running ones are copies: recomputation has to keep as many tensors as the first
     run, so they cannot just be switched off.
     """
-    norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    modules = [module for block in blocks for module in block.modules()]
+    norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     before = [dict(norm._buffers) for norm in norms]
     for norm in norms:
         norm._buffers.update({k: b.clone() for k, b in norm._buffers.items() if b is not None})
@@ -98,16 +99,42 @@ def _frozen_running_stats(block: nn.Module) -> Iterator[None]:
             norm._buffers.update(buffers)
 
 
-def recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """Run a block now and again in the backward pass, keeping only its input in memory.
+def run_blocks(
+    blocks: Sequence[nn.Module], x: Tensor, groups: Sequence[tuple[int, int]], first: int = 0
+) -> Tensor:
+    """Run blocks one after the other, groups of them so that they are run again for the gradient.
+
+    Args:
+        blocks: Of one stage.
+        x: What goes in.
+        groups: Blocks [begin, end) counted over all stages; the parts of them that are here count.
+        first: The number of the first block here.
+    """
+    ends = {max(begin - first, 0): min(end - first, len(blocks)) for begin, end in groups}
+    i = 0
+    while i < len(blocks):
+        end = ends.get(i, i)
+        x = recomputed(blocks[i:end], x) if end > i else blocks[i](x)
+        i = max(end, i + 1)
+    return x
+
+
+def recomputed(blocks: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """Run blocks now and again in the backward pass, keeping only their input in memory.
 
     Running statistics of batch norms are updated by the first run alone, so the result equals
     the plain run's, buffers included; torch.compile sees to that by itself.
     """
+
+    def run(x: Tensor) -> Tensor:
+        for block in blocks:
+            x = block(x)
+        return x
+
     if torch.compiler.is_compiling():
-        return cast(Tensor, checkpoint(block, x, use_reentrant=False))
+        return cast(Tensor, checkpoint(run, x, use_reentrant=False))
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return contextlib.nullcontext(), _frozen_running_stats(block)
+        return contextlib.nullcontext(), _frozen_running_stats(blocks)
 
-    return cast(Tensor, checkpoint(block, x, use_reentrant=False, context_fn=contexts))
+    return cast(Tensor, checkpoint(run, x, use_reentrant=False, context_fn=contexts))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eyespot.design.specs import Activation
-from eyespot.models.blocks import activation, recomputed
+from eyespot.models.blocks import activation, run_blocks
 
 
 class Level(NamedTuple):
@@ -92,7 +92,7 @@ class ConvNet(nn.Module):
         self.num_stages = len(stages)
         self.feature_info = levels
         self.in_chans = in_chans
-        self.grad_checkpointing = False
+        self.recompute: tuple[tuple[int, int], ...] = ()
 
     @property
     def num_features(self) -> int:
@@ -110,11 +110,10 @@ class ConvNet(nn.Module):
 
     def _run_stage(self, i: int, x: Tensor) -> Tensor:
         stage = self.stage(i)
-        if not (self.grad_checkpointing and self.training):
+        if not (self.recompute and self.training):
             return stage(x)  # type: ignore[no-any-return]
-        for block in stage:
-            x = recomputed(block, x)
-        return x
+        first = sum(len(self.stage(k)) for k in range(1, i))
+        return run_blocks(list(stage), x, self.recompute, first)
 
     def forward_features(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b c h2 w2"]:
         """Return the last map, before the head."""
@@ -170,9 +169,19 @@ class ConvNet(nn.Module):
         """Replace the classifier by a new one; 0 classes for none."""
         self.head.reset(num_classes, next(self.parameters()).device)
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute every block in the backward pass: less memory, more time, equal results."""
-        self.grad_checkpointing = enable
+    def set_grad_checkpointing(
+        self, enable: bool = True, groups: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """Recompute blocks in the backward pass: less memory, more time, equal results.
+
+        Args:
+            enable: Whether to.
+            groups: Blocks [begin, end) of one stage that are recomputed together, counted over
+                all stages; every block by itself when empty.
+        """
+        count = sum(len(self.stage(k)) for k in range(1, self.num_stages + 1))
+        each = tuple((i, i + 1) for i in range(count))
+        self.recompute = (tuple(groups) or each) if enable else ()
 
     def no_weight_decay(self) -> set[str]:
         """Return the parameters that are never decayed: none here."""

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eyespot.design.specs import Pooling, ViTStem
-from eyespot.models.blocks import recomputed
+from eyespot.models.blocks import run_blocks
 from eyespot.models.convnet import FeatureInfo, Level
 
 _SHORT = 640
@@ -193,7 +193,7 @@ class ViT(nn.Module):
         self.num_classes = num_classes
         self.num_prefix_tokens = int(pooling == "token")
         self.in_chans = in_chans
-        self.grad_checkpointing = False
+        self.recompute: tuple[tuple[int, int], ...] = ()
         self.patch_embed = PatchEmbed(stem, in_chans, hidden_dim)
         grid = image_size // stem.patch_size
         self.cls_token = (
@@ -222,17 +222,14 @@ class ViT(nn.Module):
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # [B, T, D]
         return x + resample_grid(self.pos_embed, grid, num_prefix=self.num_prefix_tokens)
 
-    def _run_block(self, block: nn.Module, x: Tensor) -> Tensor:
-        if self.grad_checkpointing and self.training:
-            return recomputed(block, x)
-        out: Tensor = block(x)
-        return out
+    def _run(self, first: int, end: int, x: Tensor) -> Tensor:
+        groups = self.recompute if self.training else ()
+        return run_blocks(list(self.blocks)[first:end], x, groups, first)
 
     def forward_features(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b t d"]:
         """Return all tokens after the last norm."""
         x = self.tokens(x)
-        for block in self.blocks:
-            x = self._run_block(block, x)
+        x = self._run(0, len(self.blocks), x)
         return self.norm(x)  # type: ignore[no-any-return]
 
     def forward_head(
@@ -265,11 +262,12 @@ class ViT(nn.Module):
         grid = (x.shape[-2] // patch, x.shape[-1] // patch)
         x = self.tokens(x)
         found: dict[int, Tensor] = {}
-        for i in range(max(wanted, default=-1) + 1):
-            x = self._run_block(self.blocks[i], x)
-            if i in wanted:
-                places = x[:, self.num_prefix_tokens :].transpose(1, 2)  # [B, D, G G]
-                found[i] = places.reshape(*places.shape[:2], *grid)
+        first = 0
+        for i in sorted(set(wanted)):
+            x = self._run(first, i + 1, x)
+            first = i + 1
+            places = x[:, self.num_prefix_tokens :].transpose(1, 2)  # [B, D, G G]
+            found[i] = places.reshape(*places.shape[:2], *grid)
         return [found[i] for i in wanted]
 
     def get_classifier(self) -> nn.Module:
@@ -285,9 +283,17 @@ class ViT(nn.Module):
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute every block in the backward pass: less memory, more time, equal results."""
-        self.grad_checkpointing = enable
+    def set_grad_checkpointing(
+        self, enable: bool = True, groups: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """Recompute blocks in the backward pass: less memory, more time, equal results.
+
+        Args:
+            enable: Whether to.
+            groups: Blocks [begin, end) that are recomputed together; each by itself when empty.
+        """
+        each = tuple((i, i + 1) for i in range(len(self.blocks)))
+        self.recompute = (tuple(groups) or each) if enable else ()
 
     def no_weight_decay(self) -> set[str]:
         """Return the parameters that timm's recipes never decay.

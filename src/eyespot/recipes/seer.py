@@ -53,7 +53,7 @@ def _seer(model: str, hidden: int, *, batch_size: int, warmup_steps: int) -> Sel
             per="step",
         ),
         sync_bn_ranks=64,
-        checkpoint_blocks=True,
+        recompute="blocks",
         evaluate_every=5000,
     )
 
@@ -136,6 +136,7 @@ def rg_10b() -> SelfSupRecipe:
         method=replace(_method(8192), epsilon=0.03),
         crops=PRESETS["seer_10b"],
         passes="padded",
+        recompute="2/7/9,17/",
         sync_bn_ranks=8,
     )
 
@@ -156,7 +157,7 @@ def smoke() -> SelfSupRecipe:
         window=32,
         schedule=Schedule("vissl", warmup_epochs=0.5, per="step"),
         passes="padded",
-        checkpoint_blocks=True,
+        recompute="blocks",
     )
 
 

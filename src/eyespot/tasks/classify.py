@@ -20,6 +20,7 @@ from eyespot.data.loader import Batch
 from eyespot.data.open import Opened
 from eyespot.design.spec_files import spec_to_dict
 from eyespot.design.specs import Spec
+from eyespot.design.training import Groups
 from eyespot.errors import RecipeError
 from eyespot.losses.classify import block_partners, mix, smooth_one_hot, soft_cross_entropy
 from eyespot.models.build import create_model
@@ -36,6 +37,7 @@ from eyespot.models.speed import (
 from eyespot.models.sync_bn import to_sync_bn
 from eyespot.models.vit import ViT
 from eyespot.optim.ema import pycls_alpha, update_ema_
+from eyespot.tasks.classify_plan import classify_facts
 from eyespot.tasks.kept_spec import spec_of
 from eyespot.tasks.labelled import FewLabels, LabelledData, open_labelled
 from eyespot.tasks.optimization import (
@@ -55,6 +57,7 @@ from eyespot.tasks.ranges import (
     check_ranges,
     check_schedule,
 )
+from eyespot.tasks.recomputing import groups_here, recompute_note
 from eyespot.tasks.run import Place, Prepared, Run
 from eyespot.train.checkpoint import newest_checkpoint
 from eyespot.train.job import Job
@@ -111,7 +114,10 @@ class ClassifyRecipe:
         sync_bn: Batch statistics over all ranks.
         precision: "auto" is the fastest measured on the device, and said.
         compile: Whether torch.compile fuses operations; "auto" as measured.
-        checkpoint_blocks: Keep no activations inside blocks, compute them again.
+        recompute: Activations that are computed again for the gradient instead of kept: "none";
+            "blocks", those inside every block; of groups of blocks that end where this says, stage
+            by stage, such as "2/7/9,17/" (SEER's 10 billion); or of as few blocks as a step that
+            needs so much on a device takes by prediction, such as "30GB".
         start_from: Weights to begin with (fine-tuning): a file or a run's folder; "" for new ones.
         start_head: Whether its classifier is taken too.
         keep_projection: Put the first layer of its pretraining head before the
@@ -140,7 +146,7 @@ class ClassifyRecipe:
     sync_bn: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    checkpoint_blocks: bool = False
+    recompute: str = "none"
     start_from: str = ""
     start_head: bool = False
     keep_projection: bool = False
@@ -167,7 +173,8 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
         )
     spec = spec_of(recipe.model, run.out)
     speed = _speed(recipe, spec, place)
-    network, average = _networks(recipe, spec, num_classes, speed, run.out, place)
+    groups = _groups(recipe, spec, num_classes, place, speed.dtype)
+    network, average = _networks(recipe, spec, num_classes, speed, groups, run.out, place)
     model = wrap(network, place.parallel, compute_dtype=speed.dtype)
     optimizer = make_optimizer(network, recipe.optimizer, recipe.batch_size)
     scale_head_rate_(optimizer, network.get_classifier(), recipe.head_rate)  # type: ignore[operator]
@@ -206,6 +213,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
             f"train on {train.description}; evaluate on {val.description}",
             f"{recipe.model}, {num_classes} classes, on {place.device} in {describe(speed)}"
             + (" (as measured fastest)" if recipe.precision == recipe.compile == "auto" else ""),
+            *recompute_note(recipe.recompute, groups),
         ),
         data={"images": len(train.samples), "classes": train.num_classes or 0},
     )
@@ -347,6 +355,7 @@ def _networks(
     spec: Spec,
     num_classes: int,
     speed: SpeedSettings,
+    groups: Groups,
     out: Path,
     place: Place,
 ) -> tuple[nn.Module, nn.Module | None]:
@@ -366,7 +375,7 @@ def _networks(
         speed = replace(speed, channels_last=False)
     network = new()
     _start_(network, recipe, out)
-    network.set_grad_checkpointing(recipe.checkpoint_blocks)  # type: ignore[operator]
+    network.set_grad_checkpointing(bool(groups), groups)  # type: ignore[operator]
     average = None
     if recipe.average.form != "none":
         average = new()
@@ -396,6 +405,15 @@ def _start_(network: nn.Module, recipe: ClassifyRecipe, out: Path) -> None:
             f"need weights to begin with, a file or a run's folder, got {recipe.start_from}, which "
             "does not exist"
         )
+
+
+def _groups(
+    recipe: ClassifyRecipe, spec: Spec, num_classes: int, place: Place, dtype: torch.dtype
+) -> Groups:
+    if recipe.recompute == "none":
+        return ()
+    part = replace(recipe, batch_size=recipe.batch_size // recipe.accumulate)
+    return groups_here(classify_facts(part, spec, num_classes), place.parallel, dtype)
 
 
 def _speed(recipe: ClassifyRecipe, spec: Spec, place: Place) -> SpeedSettings:

@@ -1,12 +1,12 @@
 """What a recipe asks of devices, for memory, time and cost to be predicted."""
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from eyespot.design.by_name import to_spec
-from eyespot.design.training import Crop, Training
+from eyespot.design.training import Training
 from eyespot.errors import RecipeError
 from eyespot.tasks.classify import ClassifyRecipe
+from eyespot.tasks.classify_plan import classify_facts
 from eyespot.tasks.recipe_files import task_of
 from eyespot.tasks.selfsup import SelfSupRecipe
 from eyespot.tasks.selfsup_plan import plan_facts
@@ -46,13 +46,5 @@ def planned(recipe: Any) -> Planned:
             f"with --batch {recipe.batch_size // recipe.accumulate}, which is one part of a step"
         )
     spec = to_spec(recipe.model)
-    training = Training(
-        replace(spec, num_classes=recipe.num_classes or spec.num_classes),
-        recipe.batch_size,
-        dtype="bfloat16" if recipe.precision == "auto" else recipe.precision,
-        optimizer=recipe.optimizer.name,
-        ema=recipe.average.form != "none",
-        checkpointing=recipe.checkpoint_blocks,
-        crops=(Crop(1, recipe.pictures.size_px),),
-    )
+    training = classify_facts(recipe, spec, recipe.num_classes or spec.num_classes)
     return Planned(training, recipe.precision == "auto", recipe.epochs)

@@ -15,6 +15,7 @@ from torch import nn
 
 from eyespot import dist
 from eyespot.design.specs import Spec
+from eyespot.design.training import Groups
 from eyespot.errors import RecipeError
 from eyespot.models.build import create_model
 from eyespot.models.convnet import ConvNet
@@ -40,7 +41,7 @@ class Build:
         passes: How the backbone goes through the views.
         sync_bn: Batch statistics over several ranks.
         sync_bn_ranks: How many neighbouring ranks share them; 0 for all.
-        checkpoint_blocks: Compute activations inside blocks again.
+        groups: Blocks that compute their activations again for the gradient.
         speed: How it is run.
         seed: Of the weights.
     """
@@ -50,7 +51,7 @@ class Build:
     passes: Passes
     sync_bn: bool
     sync_bn_ranks: int
-    checkpoint_blocks: bool
+    groups: Groups
     speed: SpeedSettings
     seed: int
 
@@ -82,7 +83,7 @@ def _empty(build: Build, place: Place, *, frozen: bool = False) -> MultiCropNet:
     assert isinstance(network, MultiCropNet)
     if frozen:
         network.requires_grad_(False)
-    network.backbone.set_grad_checkpointing(build.checkpoint_blocks)  # type: ignore[operator]
+    network.backbone.set_grad_checkpointing(bool(build.groups), build.groups)  # type: ignore[operator]
     if place.parallel == "fsdp":
         shard_(network, compute_dtype=build.speed.dtype)
     network.to_empty(device=place.device)
@@ -152,11 +153,14 @@ def load_pretrained_(network: MultiCropNet, source: str, *, head: bool) -> None:
 
 
 def speed_of(
-    precision: Literal["auto", "float32", "bfloat16"], compile: bool, spec: Spec, place: Place
+    precision: Literal["auto", "float32", "bfloat16", "float16"],
+    compile: bool,
+    spec: Spec,
+    place: Place,
 ) -> SpeedSettings:
     """Return how a recipe's network is run on a device."""
     found = speed_defaults(place.device, spec, "training", exact=precision == "float32")
     changes: dict[str, Any] = {"compile": compile}
-    if precision == "bfloat16":
-        changes["dtype"] = torch.bfloat16
+    if precision in ("bfloat16", "float16"):
+        changes["dtype"] = getattr(torch, precision)
     return replace(found, **changes)

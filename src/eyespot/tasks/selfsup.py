@@ -25,6 +25,7 @@ from eyespot.data.views import TestView
 from eyespot.design.by_name import to_spec
 from eyespot.design.spec_files import spec_to_dict
 from eyespot.design.specs import ViTSpec
+from eyespot.design.training import Groups
 from eyespot.errors import RecipeError
 from eyespot.models.multicrop_net import Passes
 from eyespot.models.speed import SpeedSettings, autocast, to_layout
@@ -53,7 +54,9 @@ from eyespot.tasks.pretrain_networks import (
     share_statistics_,
     speed_of,
 )
+from eyespot.tasks.recomputing import groups_here, recompute_note
 from eyespot.tasks.run import Place, Prepared, Run
+from eyespot.tasks.selfsup_plan import plan_facts
 from eyespot.tasks.selfsup_ranges import check_numbers, check_probe
 from eyespot.tasks.unlabelled import (
     Contents,
@@ -64,6 +67,7 @@ from eyespot.tasks.unlabelled import (
 )
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
+from eyespot.train.loss_scale import LossScale
 from eyespot.train.sharding import reshard_, wrap
 
 _METHODS: dict[type, ModuleType] = {
@@ -114,9 +118,13 @@ class SelfSupRecipe:
         passes: How the backbone goes through the views (see `MultiCropNet`).
         sync_bn: Batch statistics over several ranks.
         sync_bn_ranks: How many neighbouring ranks share them; 0 for all.
-        precision: "auto" is the fastest measured on the device.
+        precision: "auto" is the fastest measured on the device; "float16" is for GPUs without
+            bfloat16, and scales the loss (`train.loss_scale`).
         compile: Whether torch.compile fuses the backbone's operations.
-        checkpoint_blocks: Keep no activations inside blocks, compute them again.
+        recompute: Activations that are computed again for the gradient instead of kept: "none";
+            "blocks", those inside every block; of groups of blocks that end where this says, stage
+            by stage, such as "2/7/9,17/" (SEER's 10 billion); or of as few blocks as a step that
+            needs so much on a device takes by prediction, such as "30GB".
         draft: Decode large JPEGs at a part of their size where no crop needs more.
         colours: Where colours are changed and views blurred: by the "loader", picture by picture,
             or by the "device", in batches, with the same draws and up to rounding the same
@@ -143,9 +151,9 @@ class SelfSupRecipe:
     passes: Passes = "sizes"
     sync_bn: bool = True
     sync_bn_ranks: int = 0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     compile: bool = False
-    checkpoint_blocks: bool = False
+    recompute: str = "none"
     draft: bool = True
     colours: Literal["loader", "device"] = "loader"
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -176,6 +184,8 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
     modules: dict[str, nn.Module] = {"model": training.network}
     if isinstance(recipe.method, _AVERAGED):
         modules["target"] = _target(build, training, place)
+    if training.scale is not None:
+        modules["loss_scale"] = training.scale
     modules |= method.make_state(training)
     modules["contents"] = pictures.contents
     job = Job(modules, {"optimizer": training.optimizer}, place.device)
@@ -198,7 +208,10 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
         batch_facts=lambda batch: {"step": batch.step, "indices": batch.indices.tolist()},
         best="model",
         advise=partial(_advise, recipe, sizes),
-        notes=_notes(recipe, sizes, data, labelled),
+        notes=(
+            *_notes(recipe, sizes, data, labelled),
+            *recompute_note(recipe.recompute, build.groups),
+        ),
     )
 
 
@@ -222,6 +235,8 @@ def train_step(
     )
     if dist.world_size() > 1 and (recipe.sync_bn_ranks or not recipe.sync_bn):
         share_statistics_(training.network)
+    if training.scale is not None:
+        values["loss_scale"] = training.scale.scale.clone()
     rate = torch.tensor(training.optimizer.param_groups[0]["lr"], device=job.device)
     return {**values, "lr": rate}
 
@@ -360,6 +375,7 @@ def _training(
         build.speed,
         recipe.optimizer.clip,
         partial(pictures.first_views, place.device),
+        LossScale().to(place.device) if build.speed.dtype == torch.float16 else None,
     )
 
 
@@ -369,16 +385,24 @@ def _build(recipe: SelfSupRecipe, place: Place) -> Build:
     if recipe.passes == "padded" and isinstance(known, ViTSpec):
         raise RecipeError('need a convolutional model for passes "padded", got a ViT')
     spec = replace(known, num_classes=0, image_size=largest)
+    speed = speed_of(recipe.precision, recipe.compile, spec, place)
     return Build(
         spec,
         partial(_METHODS[type(recipe.method)].make_head, recipe.method),
         recipe.passes,
         recipe.sync_bn,
         recipe.sync_bn_ranks,
-        recipe.checkpoint_blocks,
-        speed_of(recipe.precision, recipe.compile, spec, place),
+        _groups(recipe, place, speed.dtype),
+        speed,
         recipe.seed,
     )
+
+
+def _groups(recipe: SelfSupRecipe, place: Place, dtype: torch.dtype) -> Groups:
+    if recipe.recompute == "none":
+        return ()
+    part = replace(recipe, batch_size=recipe.batch_size // recipe.accumulate, accumulate=1)
+    return groups_here(plan_facts(part), place.parallel, dtype)
 
 
 def _target(build: Build, training: Training, place: Place) -> nn.Module:

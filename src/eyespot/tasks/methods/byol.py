@@ -23,7 +23,6 @@ from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
 from eyespot.tasks.ranges import check_widths
 from eyespot.train.job import Job
 from eyespot.train.sharding import reshard_
-from eyespot.train.update import backward_all, step_
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +100,8 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
         projected.append(targets)
         return byol_loss(predictions, targets)
 
-    loss = backward_all(training.parts(views), loss_of, model=training.model)
-    norm = step_(training.optimizer, loss, clip=training.clip)
+    loss = training.backward(training.parts(views), loss_of)
+    norm = training.descend(loss)
     share = byol_momentum(job.step, training.sizes.total_steps, base=training.method.momentum)
     _update_(target, training.network, share)
     unit = F.normalize(projected[-1], dim=-1)

@@ -24,7 +24,6 @@ from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
 from eyespot.tasks.ranges import Within, check_ranges, check_widths
 from eyespot.train.job import Job
 from eyespot.train.sharding import reshard_
-from eyespot.train.update import backward_all, step_
 
 _NO_CLUSTER = -100  # of samples that no epoch has reached yet; cross-entropy leaves them out
 
@@ -138,8 +137,8 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
 
     parts = training.parts(views)
     clusters = memory.clusters[:, indices].chunk(len(parts), dim=1)  # [H, B] each
-    loss = backward_all(list(zip(parts, clusters, strict=True)), loss_of, model=training.model)
-    norm = step_(training.optimizer, loss, clip=training.clip)
+    loss = training.backward(list(zip(parts, clusters, strict=True)), loss_of)
+    norm = training.descend(loss)
     memory.keep_(indices, torch.cat(embedded, dim=1))
     return {"loss": loss, "gradient_norm": norm, **embedding_health(embedded[-1])}
 

@@ -23,7 +23,6 @@ from eyespot.tasks.methods.training import Sizes, Training, Views, single_views
 from eyespot.tasks.ranges import check_widths
 from eyespot.train.job import Job
 from eyespot.train.sharding import reshard_
-from eyespot.train.update import backward_all, step_
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +92,8 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
         new_keys.append(keys)
         return info_nce_loss(queries, keys, queue.keys, temperature=settings.temperature)
 
-    loss = backward_all(training.parts(views), loss_of, model=training.model)
-    norm = step_(training.optimizer, loss, clip=training.clip)
+    loss = training.backward(training.parts(views), loss_of)
+    norm = training.descend(loss)
     reshard_(key_network)
     update_target_(key_network, training.network, settings.momentum)
     queue.push_(torch.cat(new_keys))

@@ -18,7 +18,6 @@ from eyespot.tasks.health import embedding_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
 from eyespot.tasks.ranges import check_widths
 from eyespot.train.job import Job
-from eyespot.train.update import backward_all, step_
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +70,8 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
         embedded.append(embeddings.detach()[:2])  # [2, B, E]
         return nt_xent_loss(embeddings, temperature=training.method.temperature)
 
-    loss = backward_all(training.parts(views), loss_of, model=training.model)
-    norm = step_(training.optimizer, loss, clip=training.clip)
+    loss = training.backward(training.parts(views), loss_of)
+    norm = training.descend(loss)
     unit = F.normalize(embedded[-1], dim=-1)
     return {"loss": loss, "gradient_norm": norm, **embedding_health(unit)}
 

@@ -22,7 +22,6 @@ from eyespot.tasks.health import code_health, embedding_health, queue_health
 from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
 from eyespot.tasks.ranges import Within, check_ranges, check_widths
 from eyespot.train.job import Job
-from eyespot.train.update import backward_all, step_
 
 _LEAST_SAMPLES = 0.25  # per prototype; published runs have 0.5 and more
 
@@ -166,10 +165,10 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
             health.update(queue_health(seen, of_views.shape[1], settings.temperature))
         return torch.stack(losses).mean()
 
-    loss = backward_all(training.parts(views), loss_of, model=training.model)
+    loss = training.backward(training.parts(views), loss_of)
     if job.step < settings.freeze_steps:
         head.prototypes.zero_grad(set_to_none=True)  # no momentum, no decay: they do not move
-    norm = step_(training.optimizer, loss, clip=training.clip)
+    norm = training.descend(loss)
     if settings.normalize == "after":
         head.normalize_prototypes_()
     if queueing:

@@ -3,8 +3,8 @@
 Shapes: B samples of this rank, v views of one size, V views of all sizes, E embedding width.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 from eyespot.models.multicrop_net import MultiCropNet
 from eyespot.models.speed import SpeedSettings, autocast
+from eyespot.train.loss_scale import LossScale
+from eyespot.train.update import backward_all, step_
+
+Part = TypeVar("Part")
 
 Views = list[Float[Tensor, "_ _ 3 _ _"]]
 """For each size its views of the same B samples, normalised, on the device."""
@@ -54,6 +58,7 @@ class Training(NamedTuple):
         clip: Greatest norm of the gradient; 0 for no clipping.
         first_views: Of every sample of the first epoch, with its index, in batches: for methods
             that look at all of them before they train.
+        scale: Of the loss, in float16.
     """
 
     method: Any
@@ -64,6 +69,15 @@ class Training(NamedTuple):
     speed: SpeedSettings
     clip: float
     first_views: Callable[[], Iterator[tuple[Tensor, Views]]]
+    scale: LossScale | None = None
+
+    def backward(self, parts: Sequence[Part], loss_of: Callable[[Part], Tensor]) -> Tensor:
+        """Add up the gradients of a step's parts; return the mean loss."""
+        return backward_all(parts, loss_of, model=self.model, scale=self.scale)
+
+    def descend(self, loss: Tensor) -> Tensor:
+        """Take the optimizer's step; return the gradient's norm."""
+        return step_(self.optimizer, loss, clip=self.clip, scale=self.scale)
 
     def run(self, model: nn.Module, views: Views) -> Any:
         """Return what a network makes of views, under the run's autocast."""
