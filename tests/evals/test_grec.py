@@ -1,7 +1,5 @@
 """The scores of generalised expressions, against F1 by the best of all pairings, and by hand."""
 
-from itertools import permutations
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -9,32 +7,14 @@ from hypothesis import given
 
 from eyespot.evals.grec import grec_scores
 from eyespot.evals.referring import Found
+from tests.evals.pairing import boxes, most_pairs
 
 NONE = np.zeros((0, 4))
 
 
-def boxes(*rows):
-    return np.array(rows, float).reshape(-1, 4)
-
-
-def plain_iou(a, b):
-    """Of two boxes on whole pixels, by counting pixels."""
-    first, second = (
-        {(x, y) for x in range(int(left), int(right)) for y in range(int(top), int(bottom))}
-        for left, top, right, bottom in (a, b)
-    )
-    return len(first & second) / len(first | second)
-
-
 def best_f1(predicted, wanted):
-    """F1 of the pairing with the most pairs of IoU 0.5 or more, by trying every one."""
-    small, large = sorted((predicted, wanted), key=len)
-    most = max(
-        sum(plain_iou(a, b) >= 0.5 for a, b in zip(small, order, strict=False))
-        for order in permutations(large, len(small))
-    )
     total = len(predicted) + len(wanted)
-    return 2 * most / total if total else 1.0
+    return 2 * most_pairs(predicted, wanted) / total if total else 1.0
 
 
 @st.composite

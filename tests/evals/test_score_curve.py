@@ -1,34 +1,12 @@
 """The curve over scores, against every threshold counted by hand and every pairing tried."""
 
-from itertools import permutations
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import assume, given
 
 from eyespot.evals.score_curve import MIN_SCORES, PhraseBoxes, score_curve
-
-
-def boxes(*rows):
-    return np.array(rows, float).reshape(-1, 4)
-
-
-def overlaps(a, b):
-    """Whether two boxes of 8 by 8 px share half of their union, by counting pixels."""
-    first, second = (
-        {(x, y) for x in range(int(left), int(right)) for y in range(int(top), int(bottom))}
-        for left, top, right, bottom in (a, b)
-    )
-    return len(first & second) >= len(first | second) / 2
-
-
-def most_pairs(found, wanted):
-    small, large = sorted((found, wanted), key=len)
-    return max(
-        sum(overlaps(a, b) for a, b in zip(small, order, strict=False))
-        for order in permutations(large, len(small))
-    )
+from tests.evals.pairing import boxes, most_pairs
 
 
 @st.composite

@@ -179,6 +179,7 @@ def test_figures_for_a_paper_say_which_run_is_which(tmp_path):
     names = {path.name for path in save_run_figures(data, tmp_path / "figures")}
     assert {"loss.pdf", "evaluation-error.pdf", "evaluation-a-b-c.pdf", "training-lr.pdf"} <= names
     assert (tmp_path / "figures" / "loss.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "figures" / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert all(drawing.figure.legends for drawing in draw(data, legend=True))
 
 

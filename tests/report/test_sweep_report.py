@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from PIL import Image, ImageColor
 
 from eyespot.report import html
-from eyespot.report.figures import new_figure, style, to_svg
+from eyespot.report.figures import PAPER, new_figure, style, to_svg
 from eyespot.report.sweep_plots import (
     curves_figure,
     delta_figure,
@@ -292,6 +293,10 @@ def test_figures_for_a_paper(tmp_path):
     paths = save_figures(data_of(), tmp_path / "figures")
     assert {path.name for path in paths} >= {"edf.pdf", "scatter-lr.pdf", "networks-best-0.pdf"}
     assert all(path.read_bytes().startswith(b"%PDF") for path in paths)
+    for path in paths:
+        with Image.open(path.with_suffix(".png")) as image:
+            assert image.width > 600
+            assert image.convert("RGB").getpixel((2, 2)) == ImageColor.getrgb(PAPER)
 
 
 def test_a_tip_is_escaped_and_belongs_to_its_mark():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from eyespot.data.grounding import FixedView, GroundingExamples, normalize_padded
 from eyespot.data.grounding_sources import open_grounding
@@ -18,12 +19,13 @@ from eyespot.errors import RecipeError
 from eyespot.models.grounder import build_grounder
 from eyespot.predict.grounder import Grounder
 from eyespot.recipes import ground, swav
+from eyespot.tasks import ground as task
 from eyespot.tasks.ground import GroundRecipe
 from eyespot.tasks.ground_evaluation import referring_scores
 from eyespot.tasks.ground_network import network_spec, network_tokenizer
 from eyespot.tasks.ground_predictions import evaluated_phrases, predict_boxes
 from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
-from eyespot.tasks.run import Run, evaluate, prepare, train
+from eyespot.tasks.run import Place, Run, evaluate, prepare, train
 from eyespot.train import loop
 from eyespot.weights.files import read_file
 from eyespot.weights.grounders import grounder_file
@@ -415,3 +417,30 @@ def test_two_ranks_equal_one(tmp_path, average):
     for row, other in zip(one, two, strict=True):
         for name in ("loss", "loss_ce", "loss_bbox", "gradient_norm"):
             assert other[name] == pytest.approx(row[name], rel=1e-3), (row["step"], name)
+
+
+def test_boxes_may_be_spread_evenly_over_their_tokens(tmp_path, monkeypatch):
+    """The paper's form beside the published one: rows of sum 1, the same tokens, a smaller loss."""
+    seen = {}
+    plain = task.set_loss
+
+    def keep(weights, output, targets, num_boxes):
+        found = plain(weights, output, targets, num_boxes)
+        seen[weights.uniform_tokens] = targets.positive_map, float(found.terms["loss_ce"].detach())
+        return found
+
+    monkeypatch.setattr(task, "set_loss", keep)
+    steps = {"words": replace(ground.smoke().words, steps=0), "epochs": 1}
+    for uniform in (False, True):
+        weights = replace(ground.smoke().weights, uniform_tokens=uniform)
+        made = smoke(weights=weights, **steps)
+        prepared = prepare(made, run(tmp_path), Place(torch.device("cpu"), "none", 0, None))
+        prepared.train_step(prepared.job, next(prepared.batches(0)))
+    (binary, more), (even, less) = seen[False], seen[True]
+    sizes = binary.sum(dim=1)
+    assert binary.dtype == torch.bool
+    assert sizes.max() > 1
+    for row, expected, size in zip(even, binary, sizes, strict=True):
+        assert_close(row[expected], torch.full((int(size),), 1 / float(size)))
+        assert not row[~expected].any()
+    assert less < more

@@ -38,7 +38,7 @@ def report(
         by: Of sweeps: a parameter or label to group runs by, such as optimizer or model.
         keep: Of sweeps: leave out runs outside a range, such as lr=0.1:1; repeatable.
         match: Of sweeps: compare groups as if they spread alike over this number, such as flops.
-        figures: Also write every figure as a PDF into this folder.
+        figures: Also write every figure as a PDF and a PNG into this folder.
         as_json: Print the numbers as JSON instead of writing a page.
     """
     ranges = _ranges(keep)

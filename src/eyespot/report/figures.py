@@ -56,6 +56,18 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+class Marked(NamedTuple):
+    """A figure and what to say of each of its marks.
+
+    Attributes:
+        figure: The figure.
+        tips: One text a mark, by the id of its marks.
+    """
+
+    figure: Figure
+    tips: dict[str, list[str]]
+
+
 class Drawing(NamedTuple):
     """A figure of a page.
 
@@ -99,8 +111,12 @@ def colour(index: int) -> str:
     return SERIES[index % len(SERIES)]
 
 
-def save_pdfs(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
-    """Write every figure as a PDF named after it, for a paper; returns their paths."""
+def save_drawings(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
+    """Write every figure, named after it, as a PDF for a paper and a PNG for slides and mails.
+
+    Returns:
+        The PDFs; each PNG lies beside its PDF.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -108,6 +124,7 @@ def save_pdfs(drawings: Iterable[Drawing], folder: Path) -> list[Path]:
         path = folder / f"{drawing.name}.pdf"
         with style():
             drawing.figure.savefig(path)
+            drawing.figure.savefig(path.with_suffix(".png"), dpi=200, facecolor=PAPER)
         paths.append(path)
     return paths
 

@@ -6,7 +6,7 @@ runs of the report. Draw them inside `figures.style`.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.signal import lfilter
 
-from eyespot.report.figures import PAPER, SERIES, colour, new_figure
+from eyespot.report.figures import PAPER, SERIES, Marked, colour, new_figure
 
 Run = Mapping[str, Any]
 
@@ -34,18 +34,6 @@ _LABELS = {
     "average_error": "averaged weights: error (%)",
     "knn_error": "error of nearest neighbours (%)",
 }
-
-
-class Curves(NamedTuple):
-    """A figure of curves and what to say of each of its marks.
-
-    Attributes:
-        figure: The drawing.
-        tips: One text a mark, by the id of its marks.
-    """
-
-    figure: Figure
-    tips: dict[str, list[str]]
 
 
 def label_of(metric: str) -> str:
@@ -121,7 +109,7 @@ def training_figure(
 
 def evaluation_figure(
     metric: str, runs: Sequence[Run], name: str, *, wide: bool = False, legend: bool = False
-) -> Curves:
+) -> Marked:
     """Draw a metric of the evaluations, a mark each, as `training_figure` does.
 
     Args:
@@ -148,7 +136,7 @@ def evaluation_figure(
             markeredgecolor=PAPER, markeredgewidth=0.5, gid=gid,
         )  # fmt: skip
     _finish(figure, axes, metric, [], legend)
-    return Curves(figure, tips)
+    return Marked(figure, tips)
 
 
 def _look(index: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eyespot.report import html
-from eyespot.report.figures import Drawing, save_pdfs, style, to_svg
+from eyespot.report.figures import Drawing, save_drawings, style, to_svg
 from eyespot.report.run_plots import evaluation_figure, label_of, training_figure
 from eyespot.report.verdicts import Table
 
@@ -55,8 +55,8 @@ def run_page(data: Mapping[str, Any], version: str, written: str) -> str:
 
 
 def save_run_figures(data: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write every figure of the page as a PDF with a legend; returns their paths."""
-    return save_pdfs(draw(data, legend=True), folder)
+    """Write every figure of the page with a legend as PDF and PNG; returns the PDFs' paths."""
+    return save_drawings(draw(data, legend=True), folder)
 
 
 def run_table(runs: Sequence[Run], written: Sequence[str] | None = None) -> Table:

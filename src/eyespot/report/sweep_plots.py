@@ -6,14 +6,14 @@ All take the plain data of a sweep's summary: groups with `name`, `runs` (best f
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from eyespot.report.figures import GRID, INK, MUTED, PAPER, colour, new_figure
+from eyespot.report.figures import GRID, INK, MUTED, PAPER, Marked, colour, new_figure
 
 Group = Mapping[str, Any]
 
@@ -36,18 +36,6 @@ _LABELS = {
     "memory": "memory (GB)",
 }
 _SHOWN = 5
-
-
-class Scatter(NamedTuple):
-    """A scatter and what to say of each of its marks.
-
-    Attributes:
-        figure: The drawing.
-        tips: One text a mark, by the id of its marks.
-    """
-
-    figure: Figure
-    tips: dict[str, list[str]]
 
 
 def label_of(metric: str) -> str:
@@ -109,7 +97,7 @@ def _steps(
         )
 
 
-def scatter_figure(metric: str, groups: Sequence[Group], error: str, name: str) -> Scatter:
+def scatter_figure(metric: str, groups: Sequence[Group], error: str, name: str) -> Marked:
     """Draw error against one metric, and where the best runs are.
 
     For one group their range is shaded and its median a line; for several each has a bar with a
@@ -160,7 +148,7 @@ def scatter_figure(metric: str, groups: Sequence[Group], error: str, name: str) 
         axes.tick_params(axis="x", which="both", pad=6 + 6.5 * len(groups), length=0)
     axes.set_xlabel(label_of(metric))
     axes.set_ylabel(label_of(error))
-    return Scatter(figure, tips)
+    return Marked(figure, tips)
 
 
 def _mark_range(axes: Axes, estimate: Mapping[str, float], index: int, groups: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eyespot.report import html
-from eyespot.report.figures import Drawing, save_pdfs, style, to_svg
+from eyespot.report.figures import Drawing, save_drawings, style, to_svg
 from eyespot.report.sweep_plots import (
     curves_figure,
     delta_figure,
@@ -58,8 +58,8 @@ def sweep_page(data: Mapping[str, Any], version: str) -> str:
 
 
 def save_figures(data: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write every figure of the page as a PDF, for a paper; returns their paths."""
-    return save_pdfs(draw(data), folder)
+    """Write every figure of the page as PDF and PNG; returns the paths of the PDFs."""
+    return save_drawings(draw(data), folder)
 
 
 def draw(data: Mapping[str, Any]) -> Iterator[Drawing]:

@@ -29,6 +29,7 @@ from eyespot.losses.words import box_features, phrase_words, word_loss
 from eyespot.models.grounder import GrounderSpec, build_grounder, grounder_to_dict
 from eyespot.models.masks import SegmentationOutput, detector_of
 from eyespot.models.mdetr import GroundingOutput
+from eyespot.ops.spans import normalize_rows
 from eyespot.optim.ema import update_ema_
 from eyespot.tasks.ground_accumulation import split_batch, sum_of_parts
 from eyespot.tasks.ground_answers import (
@@ -295,9 +296,10 @@ def _set_loss(
     if not recipe.questions.grounding:
         return answer_total, said
     final = torch.full((len(targets.keep),), math.nan) if batch.is_final is None else batch.is_final
+    tokens = targets.positive_map.to(device)
     wanted = GroundingTargets(
         boxes,
-        targets.positive_map.to(device),
+        normalize_rows(tokens) if recipe.weights.uniform_tokens else tokens,
         targets.num_boxes,
         None,
         final[targets.keep].to(device),

@@ -38,6 +38,8 @@ class Weights:
         soft_token: Naming the tokens of a box; 0 leaves it out: the class head then
             learns "object" against "no object" alone, at weight 1, and phrases are found by
             alignment.
+        uniform_tokens: Spread each box evenly over its tokens, as the paper describes, so that long
+            phrases count no more than short ones; the published models count every token 1.
         box_l1: Distance of boxes.
         box_giou: Overlap of boxes.
         contrastive_align: Alignment of queries and tokens; 0 leaves it out.
@@ -49,6 +51,7 @@ class Weights:
     """
 
     soft_token: float = 1.0
+    uniform_tokens: bool = False
     box_l1: float = 5.0
     box_giou: float = 2.0
     contrastive_align: float = 1.0
