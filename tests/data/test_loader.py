@@ -218,9 +218,9 @@ for batch in loader:
 """
 
 
-def run(start, journal):
+def run(start, journal, more=""):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", RUN, str(start), str(journal)]
+    command = [sys.executable, "-c", RUN + more, str(start), str(journal)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
 
 
@@ -230,6 +230,15 @@ def alive(pid):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("more", "code"), [("", 0), ("    if batch.step == 3:\n        raise SystemExit(3)\n", 3)]
+)
+def test_python_ends_while_a_loader_is_in_use(more, code, tmp_path):
+    with run(0, tmp_path / "journal", more) as child:
+        child.stdout.read()
+        assert child.wait(timeout=60) == code
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ Shapes: V views of one size, B samples of this rank, h, w of a view.
 
 import signal
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -224,6 +225,7 @@ class Loader(Generic[BatchT]):
             persistent_workers=num_workers > 0,
             generator=torch.Generator(),
         )
+        weakref.finalize(self, _end_workers, self._loader)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -297,6 +299,12 @@ def _decode(
     if isinstance(image, np.ndarray):
         return image
     return decode_image(image, max_pixels=max_pixels, min_side=min_side)
+
+
+def _end_workers(loader: DataLoader[Any]) -> None:
+    """End processes in order, also when Python ends: it sends one SIGTERM and waits for ever."""
+    if loader._iterator is not None:
+        loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def _start_worker(worker: int) -> None:
