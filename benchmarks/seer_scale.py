@@ -1,8 +1,9 @@
 """One training step of SEER's networks, up to 1.4 billion parameters, on two CPU processes.
 
 The network is built on the meta device and sharded, so that neither process ever holds all of it;
-one SwAV step with LARC is taken on real numbers, the state is saved, loaded into a second pair of
-shards, and compared.
+one SwAV step with LARC is taken on real numbers, the state is saved, and a second step is taken.
+Then all numbers are wiped, loaded, compared, and the second step is taken again: it must leave the
+same bits.
 
 Run:  python benchmarks/seer_scale.py [--model rg_8gf] [--crop 64] [--folder DIR] [--quick]
 RG-256GF (`--model rg_256gf --crop 32`) needs 24 GB of memory and 12 GB of disk.
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from common import Record, figure
 
 from eyespot import dist
 from eyespot.design.by_name import to_spec
+from eyespot.design.memory import recomputed_groups
+from eyespot.design.training import Training as DesignTraining
 from eyespot.models.speed import SpeedSettings
 from eyespot.recipes import get_recipe
 from eyespot.tasks.methods import swav
@@ -82,8 +86,9 @@ def one_rank(rank: int, out: str, model: str, crop: int) -> None:
     spec = replace(to_spec(model), num_classes=0, image_size=crop)
     speed = SpeedSettings(dtype=torch.bfloat16)
     place = Place(torch.device("cpu"), "fsdp", 0, torch_dist.new_group(backend="gloo"))
+    groups = recomputed_groups(DesignTraining(spec, 2, recompute="blocks"))
     build = Build(
-        spec, lambda width: swav.make_head(method, width), "sizes", True, 0, True, speed, 1
+        spec, lambda width: swav.make_head(method, width), "sizes", True, 0, groups, speed, 1
     )
 
     began = time.perf_counter()
@@ -116,14 +121,20 @@ def one_rank(rank: int, out: str, model: str, crop: int) -> None:
     folder.save(1, tensors, {})
     report["save_seconds"] = time.perf_counter() - began
     report["peak_of_save_gb"] = peak.most
-    sums = {name: _checksum(tensor) for name, tensor in tensors.items()}
+    saved = _checksums(tensors)
+    job.step = 1
+    second = swav.step(training, job, views, torch.arange(2))["loss"]
+    after = _checksums(state_tensors(job))
     for tensor in tensors.values():
         _local(tensor).zero_()
     began = time.perf_counter()
     newest, _ = folder.newest()
     load(newest, tensors, group=place.group)
     report["load_seconds"] = time.perf_counter() - began
-    assert sums == {name: _checksum(tensor) for name, tensor in tensors.items()}
+    assert saved == _checksums(tensors), "what was loaded is not what was saved"
+    assert torch.equal(second, swav.step(training, job, views, torch.arange(2))["loss"])
+    assert after == _checksums(state_tensors(job)), "the step after loading leaves other numbers"
+    report["loss_of_second_step"] = second.item()
     peak.done = True
     most = torch.tensor([peak.most])
     report["peak_gb_of_all"] = dist.all_reduce_sum(most).item()
@@ -136,6 +147,10 @@ def one_rank(rank: int, out: str, model: str, crop: int) -> None:
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def _checksums(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[float, float]]:
+    return {name: _checksum(tensor) for name, tensor in tensors.items()}
 
 
 def _checksum(tensor: torch.Tensor) -> tuple[float, float]:

@@ -121,7 +121,7 @@ def test_text_lists(tmp_path):
     assert labels(open_samples(str(tmp_path / "bare.txt"))) == [None] * 3
     named = tmp_path / "named.txt"
     named.write_text("".join(f"{path}\t{2 * i}\n" for i, path in enumerate(paths)))
-    opened = open_samples(str(named), labelled=True, index_dir=tmp_path)
+    opened = open_samples(str(named), labelled=True)
     assert (opened.kind, opened.num_classes, labels(opened)) == ("file list", 5, [0, 2, 4])
     assert open_samples(str(named), num_classes=9).num_classes == 9
     bare = open_samples(str(named), labelled=False)

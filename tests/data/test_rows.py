@@ -57,10 +57,23 @@ def test_the_index_is_kept_until_the_text_changes(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["list.txt", "list.txt.rows"]
 
 
-def test_the_index_may_lie_elsewhere(tmp_path):
+def test_an_index_that_cannot_lie_beside_is_kept_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "list.txt").write_text("a\nb")
-    assert TextRows(tmp_path / "list.txt", tmp_path / "index")[1] == "b"
-    assert sorted(os.listdir(tmp_path)) == ["index", "list.txt"]
+    (tmp_path / "list.txt.rows" / "in the way").mkdir(parents=True)
+    assert TextRows(tmp_path / "list.txt")[1] == "b"
+    (kept,) = (tmp_path / "cache/eyespot/indexes").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert TextRows(tmp_path / "list.txt")[1] == "b"
+    assert kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("strings", [["a"], [""], ["", "", "é"], ["ab", "", "c", ""]])
+def test_a_block_of_strings_is_what_they_are_one_by_one(strings):
+    packed = PackedStrings(strings)
+    again = PackedStrings.split(packed.joined())
+    assert list(again) == strings
+    assert again.digest() == packed.digest()
 
 
 def test_rows_are_not_pickled_along(tmp_path):

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 
 from eyespot.data.decode import decode_image
 from eyespot.data.samples import Sample
+from eyespot.data.sampling import Order
 from eyespot.data.shard_index import build_index, load_index
 from eyespot.data.shards import Shards, expand
 from eyespot.data.storage import read_part
@@ -100,26 +101,54 @@ def test_a_stale_or_damaged_index_is_made_anew(shards):
     assert sidecar.read_bytes() == whole
 
 
-def test_indexes_may_lie_elsewhere(shards, tmp_path):
-    data = Shards(str(shards), index_dir=tmp_path / "indexes")
-    assert len(os.listdir(tmp_path / "indexes")) == 2
-    assert len([name for name in os.listdir(shards) if name.endswith(".index")]) == 0
-    assert len(data) == 5
+def test_indexes_that_cannot_lie_beside_are_kept_in_the_cache(shards, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for shard in list(shards.glob("*.tar")):
+        (shards / f"{shard.name}.index" / "in the way").mkdir(parents=True)
+    assert len(Shards(str(shards))) == 5
+    kept = list((tmp_path / "cache/eyespot/indexes").iterdir())
+    assert sorted(path.name[:6] for path in kept) == ["s-000.", "s-001."]
+    times = [path.stat().st_mtime_ns for path in kept]
+    assert len(Shards(str(shards))) == 5
+    assert [path.stat().st_mtime_ns for path in kept] == times
 
 
 def test_few_indexes_stay_in_memory_and_none_is_pickled(tmp_path, monkeypatch):
-    monkeypatch.setattr("eyespot.data.shards._OPEN_INDEXES", 2)
-    for number in range(5):
-        (tmp_path / f"{number}.tar").write_bytes(
-            tar_of([(f"{number}.jpg", PHOTO + bytes([number]))])
-        )
+    monkeypatch.setattr("eyespot.data.shards._HELD_SAMPLES", 3)
+    for number, count in enumerate([1, 1, 1, 5, 1]):
+        members = [(f"{i}.jpg", PHOTO + bytes([number])) for i in range(count)]
+        (tmp_path / f"{number}.tar").write_bytes(tar_of(members))
     data = Shards(str(tmp_path))
-    for index in [0, 1, 2, 3, 4, 0, 4, 2]:
-        assert data[index].image[-1] == index
-        assert len(data._indexes) <= 2
+    held = {0: [0], 1: [0, 1], 2: [0, 1, 2], 8: [1, 2, 4], 7: [3], 3: [3]}
+    for index, shards in held.items():
+        data[index]
+        assert sorted(data._indexes) == shards
+        assert data._held == sum(len(found) for found in data._indexes.values())
+    for index, number in enumerate([0, 1, 2, 3, 3, 3, 3, 3, 4]):
+        assert data[index].image[-1] == number
     copy = pickle.loads(pickle.dumps(data))
     assert copy._indexes == {}
+    assert copy._held == 0
     assert copy[3] == data[3]
+
+
+def test_one_pass_in_windows_reads_no_index_again_and_again(tmp_path, monkeypatch):
+    for number in range(6):
+        members = [(f"{i}.jpg", PHOTO + bytes([number])) for i in range(8)]
+        (tmp_path / f"{number}.tar").write_bytes(tar_of(members))
+    data = Shards(str(tmp_path))
+    monkeypatch.setattr("eyespot.data.shards._HELD_SAMPLES", 32)
+    loaded = []
+    monkeypatch.setattr(
+        "eyespot.data.shards.load_index", lambda shard: loaded.append(shard) or load_index(shard)
+    )
+    order = Order(48, 4, seed=0, window=16)
+    places = [int(i) for step in range(12) for i in order.part(step, rank=0, world_size=1)[1]]
+    assert sorted(places) == list(range(48))
+    assert places != sorted(places)
+    for place in places:
+        data[place]
+    assert len(loaded) <= 6 + 3  # twice where two of the windows meet inside a shard
 
 
 def _read_in_child(data, pipe):
@@ -274,18 +303,18 @@ def test_missing_shards_are_named(tmp_path):
         Shards(str(tmp_path))
 
 
-def test_remote_shards_equal_local_ones(shards, tmp_path):
+def test_remote_shards_equal_local_ones(shards, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     local = Shards(str(shards))
     for name in ("s-000.tar", "s-001.tar"):
         memory.pipe(f"/bucket/{name}", (shards / name).read_bytes())
     address = "memory://bucket/s-{000..001}.tar"
-    with pytest.raises(ValueError, match=r"an index beside memory://.* or an index_dir"):
-        Shards(address)
-    remote = Shards(address, index_dir=tmp_path / "indexes")
+    remote = Shards(address)
+    assert len(list((tmp_path / "cache/eyespot/indexes").iterdir())) == 2
     assert [remote[i].image for i in range(5)] == [local[i].image for i in range(5)]
-    assert len(Shards(address, index_dir=tmp_path / "indexes")) == 5
+    assert len(Shards(address)) == 5
     for name in ("s-000.tar", "s-001.tar"):  # sidecars that were uploaded with their shards
         memory.pipe(f"/bucket/{name}.index", (shards / f"{name}.index").read_bytes())
     assert [Shards(address)[i].image for i in range(5)] == [local[i].image for i in range(5)]
@@ -293,7 +322,7 @@ def test_remote_shards_equal_local_ones(shards, tmp_path):
         Shards("memory://bucket/none.tar")
     members = [(f"{i}.jpg", PHOTO) for i in range(9)]
     memory.pipe("/bucket/s-001.tar", tar_of(members))  # of another size than its index says
-    assert len(Shards("memory://bucket/s-001.tar", index_dir=tmp_path / "indexes")) == 9
+    assert len(Shards("memory://bucket/s-001.tar")) == 9
 
 
 class Parts(http.server.SimpleHTTPRequestHandler):

@@ -121,7 +121,7 @@ def _cpu(threads: int) -> str:
 
 def _space() -> dict[str, int]:
     """Return bytes that are free: on the disks we write to, in memory, in shared memory."""
-    from eyespot.design.latency_files import cache_folder
+    from eyespot.design.files import cache_folder
 
     cache = cache_folder()
     there = next(folder for folder in (cache, *cache.parents) if folder.is_dir())

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from eyespot.design.budget import Budget
 from eyespot.design.complexity import complexity
+from eyespot.design.files import cache_folder
 from eyespot.design.latency import LatencyModel
-from eyespot.design.latency_files import cache_folder, read_latency_model
+from eyespot.design.latency_files import read_latency_model
 from eyespot.design.memory import memory
 from eyespot.design.specs import Spec
 from eyespot.design.training import Training

@@ -86,7 +86,6 @@ class FileList:
         root: Folder that the paths start from; default the list's own.
         num_classes: Number of classes, if the lines have labels.
         drop_labels: Lines have labels, which are not looked at.
-        index_path: Where the index of lines is kept, if not beside the list.
 
     Raises:
         ValueError: If the list is missing or empty; on access, if a line's label is missing, no
@@ -100,13 +99,12 @@ class FileList:
         root: Path | None = None,
         num_classes: int | None = None,
         drop_labels: bool = False,
-        index_path: Path | None = None,
     ) -> None:
         self.path = Path(path)
         self.drop_labels = drop_labels
         self.root = self.path.parent if root is None else Path(root)
         self.num_classes = num_classes
-        self._rows = TextRows(self.path, index_path)
+        self._rows = TextRows(self.path)
         if len(self._rows) == 0:
             raise ValueError(f"need at least one line, got none in {self.path}")
 

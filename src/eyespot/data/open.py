@@ -60,7 +60,6 @@ def open_samples(
     split: str | None = None,
     labelled: bool | None = None,
     num_classes: int | None = None,
-    index_dir: Path | None = None,
 ) -> Opened:
     """Open a data set.
 
@@ -70,14 +69,13 @@ def open_samples(
             "test" is taken for it, and the other way round. None: the source has one set.
         labelled: True: every sample must have a label; False: none gets one; None: as it comes.
         num_classes: How many classes labels may name; counted if not given.
-        index_dir: Folder for indexes of shards or lists that cannot be written beside.
 
     Raises:
         ValueError: If there is no such data or split, it is damaged or of mixed kinds, or labels
             are missing or out of range; the sentence says which.
     """
     place, split = _choose(recognise(source), source, split)
-    opened = _open_place(place, split, labelled, num_classes, index_dir)
+    opened = _open_place(place, split, labelled, num_classes)
     if labelled is False:
         opened = _without_labels(opened)
     if labelled and opened.num_classes is None:
@@ -105,7 +103,6 @@ def open_train_and_val(
     labelled: bool | None = None,
     part: float | int = 0.05,
     seed: int = 0,
-    index_dir: Path | None = None,
 ) -> tuple[Opened, Opened]:
     """Open what to train on and what to validate on.
 
@@ -114,22 +111,19 @@ def open_train_and_val(
         labelled: As for `open_samples`.
         part: Share or number of samples to hold out where the source has only a training set.
         seed: Chooses another part.
-        index_dir: As for `open_samples`.
 
     Raises:
         ValueError: As for `open_samples`, or if the two do not have the same classes.
     """
     splits = find_splits(source)
-    train = open_samples(source, split="train", labelled=labelled, index_dir=index_dir)
+    train = open_samples(source, split="train", labelled=labelled)
     if not splits or splits == ("train",):
         parts = held_out(train.samples, part, seed=seed)
         return (
             replace(train, samples=parts[0], description=f"{train.description}; but the next"),
             replace(train, samples=parts[1], description=f"{len(parts[1])} of these, held out"),
         )
-    val = open_samples(
-        source, split="val", labelled=labelled, num_classes=train.num_classes, index_dir=index_dir
-    )
+    val = open_samples(source, split="val", labelled=labelled, num_classes=train.num_classes)
     if val.classes != train.classes:
         odd = sorted(set(val.classes) ^ set(train.classes))
         raise ValueError(
@@ -182,7 +176,6 @@ def _open_place(
     split: str | None,
     labelled: bool | None,
     num_classes: int | None,
-    index_dir: Path | None,
 ) -> Opened:
     paths = [Path(path) for path in place.paths]
     match place.kind:
@@ -193,7 +186,7 @@ def _open_place(
             _refuse_classes_beside_images(paths[0], labelled)
             return _opened(ImageFolder(paths[0], labelled=False), "images", None)
         case "file list":
-            return _open_list(paths[0], labelled, index_dir)
+            return _open_list(paths[0], labelled)
         case "array list":
             labels = paths[0].with_name(paths[0].name.replace("images", "labels"))
             has_labels = labels != paths[0] and labels.is_file()
@@ -208,7 +201,7 @@ def _open_place(
             names = _names_beside(paths[0], _CIFAR_NAMES[place.kind], count)
             return _opened(CifarBinary(paths, num_classes=count), place.kind, count, names)
         case "shards":
-            return _open_shards(place.paths, labelled, index_dir)
+            return _open_shards(place.paths, labelled)
         case "scenes":
             scenes = SceneSamples(parse_scenes(place.paths[0]), split or "train")
             return _opened(scenes, place.kind, len(scenes.classes), scenes.classes)
@@ -232,14 +225,13 @@ def _refuse_classes_beside_images(folder: Path, labelled: bool | None) -> None:
         )
 
 
-def _open_list(path: Path, labelled: bool | None, index_dir: Path | None) -> Opened:
-    index_path = None if index_dir is None else Path(index_dir) / (path.name + ".rows")
-    rows = TextRows(path, index_path)
+def _open_list(path: Path, labelled: bool | None) -> Opened:
+    rows = TextRows(path)
     if len(rows) == 0:
         raise ValueError(f"need a path, or a path and a label, a line, got the empty file {path}")
     first = rows[0]
     if (path.parent / first).is_file():
-        return _opened(FileList(path, index_path=index_path), "file list", None)
+        return _opened(FileList(path), "file list", None)
     name, *label = first.rsplit(maxsplit=1) or [first]
     if not label or not (path.parent / name).is_file():
         raise ValueError(
@@ -247,14 +239,14 @@ def _open_list(path: Path, labelled: bool | None, index_dir: Path | None) -> Ope
             f"{path}, which is no file of {path.parent}"
         )
     if labelled is False:  # a billion labels are not worth reading for nothing
-        return _opened(FileList(path, drop_labels=True, index_path=index_path), "file list", None)
-    num_classes = FileList(path, num_classes=1, index_path=index_path).count_classes()
-    files = FileList(path, num_classes=num_classes, index_path=index_path)
+        return _opened(FileList(path, drop_labels=True), "file list", None)
+    num_classes = FileList(path, num_classes=1).count_classes()
+    files = FileList(path, num_classes=num_classes)
     return _opened(files, "file list", num_classes)
 
 
-def _open_shards(shards: tuple[str, ...], labelled: bool | None, index_dir: Path | None) -> Opened:
-    samples = Shards(shards, index_dir=index_dir)
+def _open_shards(shards: tuple[str, ...], labelled: bool | None) -> Opened:
+    samples = Shards(shards)
     if samples.num_unlabelled not in (0, len(samples)) and labelled is not False:
         raise ValueError(
             f"need a label in every sample or in none, got {samples.num_unlabelled} of "

@@ -13,6 +13,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from eyespot.data.storage import cached
+
+_SUFFIX = ".rows"
 _CHUNK = 1 << 24
 _HEADER = 4  # words: magic, the text's bytes, its time in ns, number of rows
 _MAGIC = 0x45594553_524F5753
@@ -29,6 +32,19 @@ class PackedStrings:
         encoded = [os.fsencode(string) for string in strings]
         self._ends = np.cumsum([len(item) for item in encoded], dtype=np.int64)
         self._block = b"".join(encoded)
+
+    @classmethod
+    def split(cls, joined: bytes) -> "PackedStrings":
+        """Return the strings of a block in which bytes of zero stand between them."""
+        zeros = np.flatnonzero(np.frombuffer(joined, np.uint8) == 0)
+        packed = cls(())
+        packed._block = joined.replace(b"\0", b"")
+        packed._ends = np.append(zeros - np.arange(len(zeros)), len(packed._block))
+        return packed
+
+    def joined(self) -> bytes:
+        """Return all strings with bytes of zero between them."""
+        return b"\0".join(os.fsencode(string) for string in map(self.__getitem__, range(len(self))))
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -47,23 +63,21 @@ class TextRows:
     """The lines of a text file, found through a mapped index of their places.
 
     The index is made by one pass over the text and kept beside it as `NAME.rows`, 8 bytes a line;
-    neither is ever read into memory as a whole. Mappings are opened on first use in each process.
+    in the user's cache if the folder cannot be written. Neither is ever read into memory as a
+    whole. Mappings are opened on first use in each process.
 
     Args:
         path: The text: UTF-8, a row a line, no empty lines.
-        index_path: Where the index is kept, if not beside the text.
 
     Raises:
         ValueError: If the text is missing or has an empty line.
     """
 
-    def __init__(self, path: Path, index_path: Path | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._index_path = index_path or self.path.with_name(self.path.name + ".rows")
         if not self.path.is_file():
             raise ValueError(f"need a text file of one row a line, got {self.path}: no such file")
-        if not self._index_is_current():
-            _index_lines(self.path, self._index_path)
+        self._index_path = _current_index(self.path)
         self._count = int(np.fromfile(self._index_path, np.int64, _HEADER)[3])
         self._text: mmap.mmap | None = None
         self._ends: np.ndarray | None = None
@@ -83,16 +97,32 @@ class TextRows:
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_text": None, "_ends": None}
 
-    def _index_is_current(self) -> bool:
-        if not self._index_path.is_file():
-            return False
-        header = np.fromfile(self._index_path, np.int64, _HEADER)
-        size = self._index_path.stat().st_size
-        return (
-            len(header) == _HEADER
-            and header[:3].tolist() == _fingerprint(self.path)
-            and size == 8 * (_HEADER + int(header[3]))
-        )
+
+def _current_index(text: Path) -> Path:
+    """Return where a text's index lies, which is made if there is none that is current."""
+    beside = text.with_name(text.name + _SUFFIX)
+    kept = cached(str(text.resolve()), _SUFFIX)
+    for path in (beside, kept):
+        if _is_current(path, text):
+            return path
+    try:
+        _index_lines(text, beside)
+        return beside
+    except OSError:  # a folder of others, or a full disk
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        _index_lines(text, kept)
+        return kept
+
+
+def _is_current(index: Path, text: Path) -> bool:
+    if not index.is_file():
+        return False
+    header = np.fromfile(index, np.int64, _HEADER)
+    return (
+        len(header) == _HEADER
+        and header[:3].tolist() == _fingerprint(text)
+        and index.stat().st_size == 8 * (_HEADER + int(header[3]))
+    )
 
 
 def _fingerprint(path: Path) -> list[int]:

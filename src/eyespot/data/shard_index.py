@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 
 from eyespot.data.rows import PackedStrings
 from eyespot.data.samples import IMAGE_ENDINGS, MAX_FILE_BYTES
-from eyespot.data.storage import exists, is_remote, open_file, size_and_time
+from eyespot.data.storage import cached, is_remote, open_file, read_if_there, size_and_time
 
 SUFFIX = ".index"
 NO_LABEL = -1
@@ -82,32 +82,32 @@ class ShardIndex:
         )
 
 
-def load_index(shard: str, index_dir: Path | None = None) -> ShardIndex:
+def load_index(shard: str) -> ShardIndex:
     """Return a shard's index: from its sidecar if that is current, else built and kept.
+
+    It is kept beside the shard; in the user's cache if the shard is remote or its folder cannot be
+    written.
 
     Args:
         shard: Path or address of the tar.
-        index_dir: Folder for sidecars that do not lie beside their shard.
 
     Raises:
-        ValueError: If the shard is missing, truncated, holds a pickle or is no WebDataset tar; or
-            if it is remote, has no sidecar, and no `index_dir` is given.
+        ValueError: If the shard is missing, truncated, holds a pickle or is no WebDataset tar.
     """
     stamp = [*size_and_time(shard)]
-    kept = None if index_dir is None else _sidecar_path(shard, Path(index_dir))
-    for place in (shard + SUFFIX, kept):
-        if place is not None and exists(str(place)):
-            with open_file(str(place)) as file:
-                index = _unpack(file.read(), stamp)
-            if index is not None:
-                return index
-    if kept is None:
-        if is_remote(shard):
-            raise ValueError(
-                f"need an index beside {shard} or an index_dir to keep it, got neither"
-            )
-        kept = Path(shard + SUFFIX)
+    beside, kept = shard + SUFFIX, cached(shard, SUFFIX)
+    for place in (beside, str(kept)):
+        data = read_if_there(place)
+        index = None if data is None else _unpack(data, stamp)
+        if index is not None:
+            return index
     index = build_index(shard)
+    if not is_remote(shard):
+        try:
+            save_index(index, Path(beside), stamp)
+            return index
+        except OSError:
+            pass  # a folder of others, or a full disk
     save_index(index, kept, stamp)
     return index
 
@@ -142,9 +142,8 @@ def _tail(file: Any, entry: Entry) -> bytes:
 
 def save_index(index: ShardIndex, path: Path, stamp: list[int]) -> None:
     """Write a sidecar through a temporary name; `stamp` is the shard's size and time."""
-    keys = [index.keys[i] for i in range(len(index))]
     arrays = {
-        "keys": np.frombuffer(os.fsencode("\0".join(keys)), np.uint8),
+        "keys": np.frombuffer(index.keys.joined(), np.uint8),
         "starts": index.starts,
         "sizes": index.sizes,
         "labels": index.labels,
@@ -165,7 +164,7 @@ def _unpack(data: bytes, stamp: list[int]) -> ShardIndex | None:
         if size != stamp[0] or not same_time:
             return None
         arrays = load(data)
-        keys = PackedStrings(os.fsdecode(arrays["keys"].tobytes()).split("\0"))
+        keys = PackedStrings.split(arrays["keys"].tobytes())
         index = ShardIndex(
             keys, arrays["starts"], arrays["sizes"], arrays["labels"], arrays["tails"]
         )
@@ -173,11 +172,6 @@ def _unpack(data: bytes, stamp: list[int]) -> ShardIndex | None:
         return None
     lengths = {len(keys), len(index.starts), len(index.sizes), len(index.labels)}
     return index if len(lengths) == 1 else None
-
-
-def _sidecar_path(shard: str, index_dir: Path) -> Path:
-    unique = hashlib.sha256(shard.encode()).hexdigest()[:16]
-    return index_dir / f"{shard.rsplit('/', 1)[-1]}.{unique}{SUFFIX}"
 
 
 def _entries(shard: str, file: Any) -> Iterator[Entry]:

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +14,22 @@ from eyespot.data.samples import Sample, checked_label
 from eyespot.data.shard_index import NO_LABEL, ShardIndex, load_index
 from eyespot.data.storage import is_remote, read_part
 
-_OPEN_INDEXES = 16
+_READERS = 16
+_HELD_SAMPLES = 1 << 21
+"""Samples whose places a process keeps: two windows of SEER's recipes, about 100 MB."""
 
 
 class Shards:
     """The samples of many tar shards, one shard after the other.
 
     Each shard's index is read, or built by one pass and kept beside it, when the dataset is made;
-    afterwards a sample costs one read of its image's bytes. A process keeps few indexes in memory.
+    afterwards a sample costs one read of its image's bytes. A process keeps the indexes of the last
+    two million samples that it came by in memory.
 
     Args:
         shards: A folder of .tar files; or paths or fsspec addresses, in which {000000..000999}
             stands for a range of numbers.
         num_classes: How many classes the labels may name; None gives no labels.
-        index_dir: Folder for the indexes of shards that cannot be written beside.
 
     Attributes:
         label_limit: The largest label of all shards, plus one; 0 if there are none.
@@ -38,32 +41,21 @@ class Shards:
             image; on access, if a label is missing or out of range.
     """
 
-    def __init__(
-        self,
-        shards: str | Sequence[str],
-        *,
-        num_classes: int | None = None,
-        index_dir: Path | None = None,
-    ) -> None:
+    def __init__(self, shards: str | Sequence[str], *, num_classes: int | None = None) -> None:
         names = [shards] if isinstance(shards, str) else shards
         expanded = [shard for name in names for shard in expand(name)]
         if not expanded:
             raise ValueError(f"need at least one shard, got none in {shards!r}")
         self.num_classes = num_classes
-        self._index_dir = index_dir
         self._shards = PackedStrings(expanded)
-        self.label_limit, self.num_unlabelled, counts = 0, 0, []
-        digests = []
-        for shard in expanded:
-            index = load_index(shard, index_dir)
-            labels = index.labels
-            counts.append(len(labels))
-            digests.append(index.digest())
-            self.label_limit = max(self.label_limit, int(labels.max()) + 1)
-            self.num_unlabelled += int((labels == NO_LABEL).sum())
-        self._ends = np.cumsum(counts)
-        self.digests = np.array(digests, np.int64)
+        with ThreadPoolExecutor(_READERS) as pool:  # a store far away answers many at once
+            facts = np.array([*pool.map(_facts, expanded)], np.int64)  # [shards, 4]
+        self._ends = np.cumsum(facts[:, 0])
+        self.digests = facts[:, 1]
+        self.label_limit = int(facts[:, 2].max())
+        self.num_unlabelled = int(facts[:, 3].sum())
         self._indexes: OrderedDict[int, ShardIndex] = OrderedDict()
+        self._held = 0
 
     @property
     def sizes(self) -> list[int]:
@@ -96,11 +88,11 @@ class Shards:
         return names, np.concatenate(labels)
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_indexes": OrderedDict()}
+        return self.__dict__ | {"_indexes": OrderedDict(), "_held": 0}
 
     def _index_of(self, which: int) -> ShardIndex:
         if which not in self._indexes:
-            index = load_index(self._shards[which], self._index_dir)
+            index = load_index(self._shards[which])
             count = int(self._ends[which]) - int(self._ends[which - 1] if which else 0)
             if len(index) != count or index.digest() != self.digests[which]:
                 raise RuntimeError(
@@ -109,10 +101,18 @@ class Shards:
                     "replaced?"
                 )
             self._indexes[which] = index
-            if len(self._indexes) > _OPEN_INDEXES:
-                self._indexes.popitem(last=False)
+            self._held += len(index)
+            while self._held > _HELD_SAMPLES and len(self._indexes) > 1:
+                self._held -= len(self._indexes.popitem(last=False)[1])
         self._indexes.move_to_end(which)
         return self._indexes[which]
+
+
+def _facts(shard: str) -> tuple[int, int, int, int]:
+    """Return a shard's samples, its digest, its largest label plus one, and those without any."""
+    index = load_index(shard)
+    unlabelled = int((index.labels == NO_LABEL).sum())
+    return len(index), index.digest(), int(index.labels.max()) + 1, unlabelled
 
 
 def expand(pattern: str) -> list[str]:

@@ -4,11 +4,15 @@ Files on disk need nothing installed. An address such as s3://bucket/name needs 
 driver, which are imported when the first one is read.
 """
 
+import hashlib
 import os
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from eyespot.design.files import cache_folder
 
 _TRIES = 4
 _OPEN_FILES = 64
@@ -19,27 +23,37 @@ def is_remote(address: str) -> bool:
     return "://" in address
 
 
-def exists(address: str) -> bool:
-    """Return whether there is such a file."""
-    if not is_remote(address):
-        return Path(address).is_file()
-    files, path = _remote(address)
-    return bool(files.exists(path))
-
-
 def size_and_time(address: str) -> tuple[int, int]:
     """Return a file's bytes and when it was last written in ns; 0 for remote files.
 
     Raises:
         ValueError: If there is no such file.
     """
-    if not exists(address):
-        raise ValueError(f"need a file, got {address}: no such file")
-    if not is_remote(address):
-        state = Path(address).stat()
-        return state.st_size, state.st_mtime_ns
-    files, path = _remote(address)
-    return int(files.size(path)), 0
+    try:
+        if is_remote(address):
+            files, path = _remote(address)
+            return int(_retried(lambda: files.size(path))), 0
+        if Path(address).is_file():
+            state = Path(address).stat()
+            return state.st_size, state.st_mtime_ns
+    except FileNotFoundError:
+        pass
+    raise ValueError(f"need a file, got {address}: no such file")
+
+
+def read_if_there(address: str) -> bytes | None:
+    """Return all bytes of a file, or None if there is no such file.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    try:
+        if not is_remote(address):
+            return Path(address).read_bytes() if Path(address).is_file() else None
+        files, path = _remote(address)
+        return bytes(_retried(lambda: files.cat_file(path)))
+    except FileNotFoundError:
+        return None
 
 
 def open_file(address: str) -> Any:
@@ -79,9 +93,14 @@ def read_part(address: str, start: int, size: int) -> bytes:
 
 def _read_remote(address: str, start: int, size: int) -> bytes:
     files, path = _remote(address)
+    return bytes(_retried(lambda: files.cat_file(path, start=start, end=start + size)))
+
+
+def _retried(read: Callable[[], Any]) -> Any:
+    """Ask a server; if it fails, ask again a little later."""
     for attempt in range(_TRIES):
         try:
-            return bytes(files.cat_file(path, start=start, end=start + size))
+            return read()
         except FileNotFoundError:
             raise
         except OSError:
@@ -89,6 +108,12 @@ def _read_remote(address: str, start: int, size: int) -> bytes:
                 raise
             time.sleep(0.5 * 2**attempt)
     raise AssertionError("the last try returns or raises")
+
+
+def cached(address: str, suffix: str) -> Path:
+    """Return where what is known of a file is kept, if it cannot be kept beside it."""
+    unique = hashlib.sha256(address.encode()).hexdigest()[:16]
+    return cache_folder() / "indexes" / f"{address.rsplit('/', 1)[-1]}.{unique}{suffix}"
 
 
 class _Descriptor(int):

@@ -2,20 +2,13 @@
 
 import json
 import math
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from eyespot.design.files import write_whole
+from eyespot.design.files import cache_folder, write_whole
 from eyespot.design.latency import MODES, LatencyModel, Setting
 from eyespot.errors import unknown_name
-
-
-def cache_folder() -> Path:
-    """Return the folder for what this user's machine measured: $XDG_CACHE_HOME or ~/.cache."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "eyespot"
 
 
 def cached_file(setting: Setting) -> Path:

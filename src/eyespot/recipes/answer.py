@@ -15,7 +15,7 @@ from eyespot.tasks.ground_answers import Questions
 from eyespot.tasks.ground_parts import Rates, Weights, Words
 
 _TRIVIAL = ("query_material",)  # all things are matte in the small world
-_UNTRAINED = ("class_embed.", "bbox_embed.", "contrastive_align_projection_")
+_UNTRAINED = ("class_embed.", "bbox_embed.", "contrastive_align_projection_", "isfinal_embed.")
 """What answers do not read; nor do they read decoder layers after the first."""
 
 

@@ -12,7 +12,7 @@ import torch
 from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD
 from eyespot.data.views import TestView
 from eyespot.design.by_name import Model, to_spec
-from eyespot.design.latency_files import cache_folder
+from eyespot.design.files import cache_folder
 from eyespot.design.spec_files import spec_from_dict
 from eyespot.design.specs import Spec
 from eyespot.errors import WeightsError
