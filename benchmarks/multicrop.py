@@ -103,9 +103,10 @@ def pil_pipeline(photo: bytes, index: int) -> list[torch.Tensor]:
     return [pil_view(image, kind.size_px, kind.area) for kind in KINDS for _ in range(kind.count)]
 
 
-def torchvision_pipeline() -> dict[str, Callable[[bytes, int], object]]:
-    """Views by torchvision v2, on tensors, or nothing where it is missing."""
+def torchvision_pipelines() -> dict[str, Callable[[bytes, int], object]]:
+    """Views by torchvision, v2 on tensors and the first on PIL's images; nothing without it."""
     try:
+        from torchvision import transforms
         from torchvision.io import ImageReadMode, decode_jpeg
         from torchvision.transforms import v2
     except (ImportError, RuntimeError) as error:
@@ -127,13 +128,38 @@ def torchvision_pipeline() -> dict[str, Callable[[bytes, int], object]]:
         for _ in range(kind.count)
     ]
 
-    def pipeline(photo: bytes, index: int) -> list[torch.Tensor]:
+    def blur(image: Image.Image) -> Image.Image:
+        return image.filter(ImageFilter.GaussianBlur(random.uniform(0.1, 2.0)))
+
+    views_of_pil = [
+        transforms.Compose(
+            [
+                transforms.RandomResizedCrop(kind.size_px, scale=kind.area),
+                transforms.RandomHorizontalFlip(),
+                transforms.RandomApply([transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)], 0.8),
+                transforms.RandomGrayscale(0.2),
+                transforms.RandomApply([blur], 0.5),
+                transforms.ToTensor(),
+                transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            ]
+        )
+        for kind in KINDS
+        for _ in range(kind.count)
+    ]
+
+    def by_pil(photo: bytes, index: int) -> list[torch.Tensor]:
+        torch.manual_seed(index)
+        random.seed(index)
+        image = Image.open(io.BytesIO(photo)).convert("RGB")
+        return [view(image) for view in views_of_pil]
+
+    def by_v2(photo: bytes, index: int) -> list[torch.Tensor]:
         torch.manual_seed(index)
         data = torch.frombuffer(bytearray(photo), dtype=torch.uint8)
         image = decode_jpeg(data, ImageReadMode.RGB)
         return [view(image) for view in views]
 
-    return {"torchvision v2": pipeline}
+    return {"torchvision v2": by_v2, "torchvision on PIL's images": by_pil}
 
 
 def main() -> None:
@@ -151,7 +177,7 @@ def main() -> None:
     def of_all(pipeline: Callable[[bytes, int], object]) -> Callable[[], object]:
         return lambda: [pipeline(photo, index) for index, photo in enumerate(photos)]
 
-    rivals = {"PIL, normalised float": pil_pipeline, **torchvision_pipeline()}
+    rivals = {"PIL, normalised float": pil_pipeline, **torchvision_pipelines()}
     ours = {
         "eyespot, normalised float": ours_float,
         "eyespot, uint8 (normalise on the device)": ours_uint8,
