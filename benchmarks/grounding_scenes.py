@@ -1,7 +1,8 @@
 """How often does the shipped grounder find what a phrase means, in scenes it never saw?
 
 Every phrase of a caption is marked, and counts as found if its best box overlaps a box of one of
-its objects by half (any box). Beside it the same with phrases found by the chunker.
+its objects by half (any box). Beside it the same with phrases found by the chunker, and of a
+referring expression a scene, which means exactly one object, the box that it means.
 
 Run:  python benchmarks/grounding_scenes.py [--scenes 500] [--seed 2026] [--weights W] [--quick]
 """
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from common import Record, figure
 
-from eyespot.data.scenes import caption, make_scene, render
+from eyespot.data.scenes import caption, make_scene, referring, render
 from eyespot.ops.boxes import box_iou
 from eyespot.predict.grounder import Grounder
 from eyespot.recipes.ground import scenes_small
@@ -33,7 +34,7 @@ def main() -> None:
     record = Record("grounding_scenes")
     world = replace(scenes_small().scenes.world, split="test")
     grounder = Grounder.from_pretrained(args.weights)
-    marked, chunked = [], []
+    marked, chunked, referred = [], [], []
     began = time.perf_counter()
     for index in range(args.scenes):
         scene = make_scene(world, args.seed, index)
@@ -55,12 +56,24 @@ def main() -> None:
             for span, boxes in wanted.items():
                 box = torch.from_numpy(np.asarray(best.get(span, np.zeros((0, 4))))).float()
                 hits.append(bool(len(box)) and bool((box_iou(box, boxes) >= 0.5).any()))
-    ms = 1e3 * (time.perf_counter() - began) / (2 * args.scenes)
+        expression = referring(scene)
+        if expression is not None:
+            meant = grounder(picture, expression.caption.text, min_score=0.0).referent
+            box = torch.tensor(np.asarray(meant.box_xyxy_px)[None]).float()
+            boxes = torch.tensor(scene.boxes_xyxy_px[[expression.target]]).float()
+            referred.append(bool((box_iou(box, boxes) >= 0.5).any()))
+    ms = 1e3 * (time.perf_counter() - began) / (3 * args.scenes)
     case = f"{args.scenes} scenes, seed {args.seed}, {len(marked)} phrases: right box first"
     record.add(
         [
             figure(case, f"{args.weights}, phrases marked", 100 * np.mean(marked), "%"),
             figure(case, f"{args.weights}, phrases by the chunker", 100 * np.mean(chunked), "%"),
+            figure(
+                f"{args.scenes} scenes, seed {args.seed}, {len(referred)} expressions: right box",
+                args.weights,
+                100 * np.mean(referred),
+                "%",
+            ),
             figure("a picture and a text, rendering included", args.weights, ms, "ms"),
         ]
     )
