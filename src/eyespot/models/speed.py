@@ -1,7 +1,8 @@
 """What makes a network fast on a device: number format, memory layout, folding, compilation.
 
-The settings in the table are the fastest of those that `benchmarks/defaults.py` measures; its
-results are in benchmarks/RESULTS.md.
+The settings in the table come from what `benchmarks/defaults.py` measures; its results are in
+benchmarks/RESULTS.md. They are the fastest but for CNNs on CPUs, which stay in float32: bfloat16
+pays for large ones only.
 """
 
 import copy
