@@ -112,7 +112,7 @@ class ClassifyRecipe:
         precise_bn: Images whose batch statistics replace the running ones before each
             evaluation; 0 for none.
         sync_bn: Batch statistics over all ranks.
-        precision: "auto" is the fastest measured on the device, and said.
+        precision: "auto" is the default for the device, and said.
         compile: Whether torch.compile fuses operations; "auto" as the device's default.
         recompute: Activations that are computed again for the gradient instead of kept: "none";
             "blocks", those inside every block; of groups of blocks that end where this says, stage
@@ -212,11 +212,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
         notes=(
             f"train on {train.description}; evaluate on {val.description}",
             f"{recipe.model}, {num_classes} classes, on {place.device} in {describe(speed)}"
-            + (
-                " (the default for this device)"
-                if recipe.precision == recipe.compile == "auto"
-                else ""
-            ),
+            + (" (default here)" if recipe.precision == recipe.compile == "auto" else ""),
             *recompute_note(recipe.recompute, groups),
         ),
         data={"images": len(train.samples), "classes": train.num_classes or 0},

@@ -118,7 +118,7 @@ class SelfSupRecipe:
         passes: How the backbone goes through the views (see `MultiCropNet`).
         sync_bn: Batch statistics over several ranks.
         sync_bn_ranks: How many neighbouring ranks share them; 0 for all.
-        precision: "auto" is the fastest measured on the device; "float16" is for GPUs without
+        precision: "auto" is the default for the device; "float16" is for GPUs without
             bfloat16, and scales the loss (`train.loss_scale`).
         compile: Whether torch.compile fuses the backbone's operations.
         recompute: Activations that are computed again for the gradient instead of kept: "none";
