@@ -78,8 +78,12 @@ class Network:
     last_map: int = -1
     num_levels: int = 1
     text: Literal[
-        *("roberta-base", "roberta-large", "distilroberta-base"),
-        *("minilm-l6", "bert-base", "small"),
+        "roberta-base",
+        "roberta-large",
+        "distilroberta-base",
+        "minilm-l6",
+        "bert-base",
+        "small",
     ] = "roberta-base"
     text_weights: str = ""
     text_dropout: float = 0.1
