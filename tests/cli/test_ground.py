@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from eyespot.cli import main
+from eyespot.models.mdetr import ModulatedDetector
+from eyespot.predict.grounder import Grounder
 from eyespot.weights.grounders import save_grounder
 from tests.predict.grounders import small_grounder
 
@@ -21,6 +23,7 @@ def folder(tmp_path_factory):
         Image.fromarray(rng.integers(0, 256, (64, 80, 3), dtype=np.uint8)).save(
             folder / f"{name}.png"
         )
+    Image.fromarray(rng.integers(0, 256, (90, 64, 3), dtype=np.uint8)).save(folder / "tall.png")
     (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
     return folder
 
@@ -83,6 +86,13 @@ def test_lines(folder, capsys):
             ["one.png", "one.png", "TEXT:a cup", "--out", "drawn"],
             "images of different names for --out, got 2 named 'one'",
         ),
+        (["one.png", "TEXT:what is it"], 'mark the words to look for with --phrase "..."'),
+        (["one.png", "TEXT:a red cup", "--phrase", "a star"], "got 'a star'"),
+        (["one.png", "TEXT:a red cupboard", "--phrase", "cup"], "got 'cup'"),
+        (["one.png", "TEXT:a red cup", "--phrase", " "], "got ' '"),
+        (["--text", "a cup"], "need image files beside --text, got none"),
+        (["one.png", "--text", "a cup", "--text", "a car", "--phrase", "a cup"], "need one text"),
+        (["one.png", "--text", "a cup", "--text", ""], "got an empty one"),
         (["one.png", "TEXT:a cup", "--min-score", "3"], "need min_score and max_iou of 0 to 1"),
     ],
 )
@@ -108,6 +118,80 @@ def test_one_bad_image_of_several_is_named_and_the_others_are_done(folder, capsy
     assert len(said.out.splitlines()) == 1
     assert said.err.count("bad.png") == 1
     assert "got 1 of 2 that cannot" in said.err
+
+
+def rows_of(folder, capsys, *args):
+    run(folder, *args, "--json", "--min-score", "0", "--max-iou", "1")
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def same(found, expected):
+    assert (found["image"], found["text"]) == (expected["image"], expected["text"])
+    for one, other in zip(found["phrases"], expected["phrases"], strict=True):
+        assert one["span"] == other["span"]
+        np.testing.assert_allclose(one["boxes_xyxy_px"], other["boxes_xyxy_px"], atol=0.02)
+        np.testing.assert_allclose(one["scores"], other["scores"], atol=2e-4)
+
+
+def test_images_are_read_together_and_equal_one_by_one(folder, capsys, monkeypatch):
+    """Two of one size, one of another and a damaged one; the text is encoded once."""
+    images = [folder / name for name in ("one.png", "bad.png", "tall.png", "two.png")]
+    alone = [rows_of(folder, capsys, image, "a red cup and two stars")[0] for image in images[::2]]
+    alone.append(rows_of(folder, capsys, images[3], "a red cup and two stars")[0])
+    seen = []
+    for name in ("encode_image", "encode_text"):
+        real = getattr(ModulatedDetector, name)
+
+        def counted(self, first, *rest, name=name, real=real):
+            seen.append((name, len(first)))
+            return real(self, first, *rest)
+
+        monkeypatch.setattr(ModulatedDetector, name, counted)
+    path = folder / "batch.json"
+    with pytest.raises(SystemExit) as stop:
+        rows_of(folder, capsys, *images, "a red cup and two stars", "--coco", path)
+    assert stop.value.code == 2
+    said = capsys.readouterr()
+    for found, expected in zip(said.out.splitlines(), alone, strict=True):
+        same(json.loads(found), expected)
+    assert sorted(seen) == [("encode_image", 1), ("encode_image", 2), ("encode_text", 1)]
+    assert said.err.count("bad.png") == 1
+    assert {row["image_id"] for row in json.loads(path.read_text())} == {0, 2, 3}
+
+
+def test_several_texts_in_several_images_equal_one_by_one(folder, capsys):
+    images, texts = [folder / "one.png", folder / "tall.png"], ["a red cup and a car", "two stars"]
+    asked = [word for text in texts for word in ("--text", text)]
+    out, path = folder / "several", folder / "several.json"
+    together = rows_of(folder, capsys, *images, *asked, "--out", out, "--coco", path)
+    one_by_one = [rows_of(folder, capsys, i, t)[0] for i in images for t in texts]
+    for found, expected in zip(together, one_by_one, strict=True):
+        same(found, expected)
+    names = sorted(file.name for file in out.iterdir())
+    assert names == [f"{i}.{n}.grounded.png" for i in ("one", "tall") for n in (1, 2)]
+    categories = {(row["category_id"], row["phrase"]) for row in json.loads(path.read_text())}
+    assert categories == {(1, "a red cup"), (2, "a car"), (3, "two stars")}
+    run(folder, images[0], *asked)
+    assert f'{images[0]}: 1 phrases in "two stars"' in capsys.readouterr().out
+
+
+def test_phrases_may_be_marked(folder, capsys):
+    text = "What is it? The red cup, a cup in the cupboard."
+    marked = ["--phrase", "the red cup", "--phrase", "cup", "--attention", "--out", folder / "m"]
+    (found,) = rows_of(folder, capsys, folder / "one.png", text, *marked)
+    assert [(p["phrase"], p["span"]) for p in found["phrases"]] == [
+        ("The red cup", [12, 23]),
+        ("cup", [20, 23]),
+        ("cup", [27, 30]),
+    ]
+    with Image.open(folder / "m" / "one.attention.png") as drawn:
+        assert drawn.width > 2 * 80
+    (own,) = rows_of(folder, capsys, folder / "one.png", "red cup and star", "--phrase", "star")
+    loaded = Grounder.from_pretrained(folder / "w.safetensors")
+    expected = loaded(
+        folder / "one.png", "red cup and star", phrases=[(12, 16)], min_score=0, max_iou=1
+    )
+    np.testing.assert_allclose(own["phrases"][0]["scores"], expected.phrases[0].scores, atol=1e-4)
 
 
 def test_masks_are_drawn_and_written_as_run_lengths(folder, capsys):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eyespot.predict.texts import is_span, listed_texts
+from eyespot.predict.texts import is_span, listed_texts, marked_phrases
 
 
 def test_one_text_or_several():
@@ -36,3 +36,11 @@ def test_phrases_are_any_whole_numbers():
     assert is_span((0, 9), "a red cup")
     assert is_span([np.int64(2), 5], "a red cup")
     assert is_span(np.array([2, 5]), "a red cup")
+
+
+def test_marked_phrases_are_whole_words_wherever_they_stand():
+    assert marked_phrases("A cup by the cups, CUP", ["cup"]) == [(2, 5), (19, 22)]
+    assert marked_phrases("cup (red) and cup", ["cup (red)", "red"]) == [(0, 9), (5, 8)]
+    assert marked_phrases("桌上的红杯子", ["红杯"]) == [(3, 5)]  # a script without spaces
+    with pytest.raises(ValueError, match="stand in the text 'cups', got 'cup'"):
+        marked_phrases("cups", ["cup"])

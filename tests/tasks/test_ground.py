@@ -28,7 +28,7 @@ from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 from eyespot.tasks.run import Place, Run, evaluate, prepare, train
 from eyespot.train import loop
 from eyespot.weights.files import read_file
-from eyespot.weights.grounders import grounder_file
+from eyespot.weights.named_grounders import grounder_file
 from tests.distributed import run_ranks
 
 

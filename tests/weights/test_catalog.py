@@ -50,7 +50,10 @@ def test_names_and_addresses_are_sane():
     assert len({entry.url for entry in entries}) == len(entries)
     for entry in entries:
         assert re.fullmatch(
-            r"https://dl\.fbaipublicfiles\.com/[\w./-]+\.(pyth|torch|tar)", entry.url
+            r"https://dl\.fbaipublicfiles\.com/[\w./-]+\.(pyth|torch|tar)"
+            r"|https://zenodo\.org/record/4721981/files/[\w%]+_checkpoint\.pth"
+            r"|https://huggingface\.co/[\w./-]+/tokenizer\.json",
+            entry.url,
         )
         assert entry.sha256 is None
         assert entry.model is None or zoo.spec(entry.model)

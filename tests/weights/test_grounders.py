@@ -8,7 +8,6 @@ from eyespot.models.grounder import build_grounder
 from eyespot.models.mdetr import AnswerHead
 from eyespot.weights.files import read_file, save_weights
 from eyespot.weights.grounders import (
-    grounder_file,
     load_grounder_weights,
     read_grounder,
     save_grounder,
@@ -80,12 +79,3 @@ def test_heads_that_a_network_does_without_are_left_out_and_named(tmp_path):
     other = build_grounder(small_spec(answer_heads=(AnswerHead("", 5),)))
     with pytest.raises(WeightsError, match=r"such as answer_head"):
         load_grounder_weights(other, tmp_path / "a.safetensors")
-
-
-def test_a_file_or_a_name_of_the_package(path):
-    with grounder_file(path) as found:
-        assert found == path
-    with grounder_file("scenes-small") as found:
-        assert read_grounder(found).spec.num_queries == 16
-    with pytest.raises(ValueError, match="unknown weights 'scene-small'. Did you mean scenes-smal"):
-        grounder_file("scene-small").__enter__()

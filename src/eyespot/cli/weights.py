@@ -42,16 +42,24 @@ def list_(
 
 
 def pull(
-    name: Annotated[Positional[str], arg(metavar="NAME")], out: Path, max_size: str = "20G"
+    name: Annotated[Positional[str], arg(metavar="NAME")],
+    out: Path | None = None,
+    max_size: str = "20G",
 ) -> None:
     """Fetch a published file; a broken fetch goes on where it ended.
 
     Args:
         name: As `eyespot weights list` prints it.
-        out: The file to write.
+        out: The file to write; without, it goes to the user's cache, where its name finds it.
         max_size: The most bytes to fetch, such as 20G.
     """
     entry = catalog.published(name)
+    if out is None:
+        out = entry.cached
+        if out.exists():
+            print(f"{out} is there already; remove it to fetch it again")
+            return
+        out.parent.mkdir(parents=True, exist_ok=True)
     if out.is_dir():
         raise ValueError(
             f"need a file to write, got the folder {out}; did you mean {out / entry.file}?"
@@ -131,32 +139,55 @@ def verify(
 
 
 def import_mdetr(
-    file: Annotated[Positional[Path], arg(metavar="FILE")],
-    vocabulary: Path,
-    out: Path,
+    file: Annotated[Positional[str], arg(metavar="FILE-OR-NAME")],
+    vocabulary: Path | None = None,
+    out: Path | None = None,
     answers: Path | None = None,
     averaged: bool = True,
 ) -> None:
     """Turn a published MDETR checkpoint into a grounder of ours: one file that describes itself.
 
     Args:
-        file: The checkpoint, as downloaded.
-        vocabulary: RoBERTa's tokenizer.json, or a folder with its vocab.json and merges.txt.
-        out: The safetensors file to write.
+        file: The checkpoint, as downloaded, or its name in `eyespot weights list mdetr`, which is
+            fetched into the user's cache if it is not there.
+        vocabulary: RoBERTa's tokenizer.json, or a folder with its vocab.json and merges.txt;
+            without, roberta/tokenizer of `eyespot weights list` is fetched into the cache.
+        out: The safetensors file to write; without, that of a name goes to the cache, where the
+            name finds it.
         answers: Of a network that answers GQA's questions: gqa_answer2id_by_type.json.
         averaged: Take the averaged weights, as the published results do.
     """
-    from eyespot.weights import mdetr
+    from eyespot.weights import mdetr, named_grounders
     from eyespot.weights.grounders import save_grounder
+    from eyespot.weights.trunk import cached_file
 
-    if out.suffix != ".safetensors":
+    entry = named_grounders.published_grounder(file)
+    if out is None and entry is None:
+        raise ValueError("need --out, a safetensors file to write, for a checkpoint's file")
+    if out is not None and out.suffix != ".safetensors":
         raise ValueError(f"need a file to write that ends in .safetensors, got {out}")
-    imported = mdetr.import_mdetr(file, vocabulary, answers=answers, average=averaged)
+    if entry is not None:
+        print(entry.licence.notice, file=sys.stderr)
+        imported = named_grounders.import_published(
+            entry,
+            vocabulary=vocabulary,
+            answers=answers,
+            average=averaged,
+            out=out,
+            progress=_Progress(),
+        )
+        written = out or named_grounders.imported_file(entry)
+    else:
+        assert out is not None, "refused above"
+        words = vocabulary or cached_file(catalog.ROBERTA_TOKENIZER)
+        imported = mdetr.import_mdetr(Path(file), words, answers=answers, average=averaged)
+        save_grounder(*imported.loaded, out)
+        written = out
     for note in imported.notes:
         print(f"note: {note}", file=sys.stderr)
-    save_grounder(*imported.loaded, out)
     does = "answer IMAGE QUESTION" if imported.loaded.spec.answer_heads else "ground IMAGE TEXT"
-    print(f"wrote {out}: use it with `eyespot {does} --weights {shlex.quote(str(out))}`")
+    known_as = entry.name if entry is not None and out is None else str(written)
+    print(f"wrote {written}: use it with `eyespot {does} --weights {shlex.quote(known_as)}`")
 
 
 def export(weights: Annotated[Positional[str], arg(metavar="WEIGHTS")], out: Path) -> None:
@@ -171,7 +202,8 @@ def export(weights: Annotated[Positional[str], arg(metavar="WEIGHTS")], out: Pat
         out: The file to write: .onnx, or .pt2 for torch.export.
     """
     from eyespot.weights.graph_files import SUFFIXES, write_graph
-    from eyespot.weights.grounders import grounder_file, read_grounder
+    from eyespot.weights.grounders import read_grounder
+    from eyespot.weights.named_grounders import grounder_file
 
     if out.suffix not in SUFFIXES:
         raise ValueError(f"need a file to write that ends in .onnx or .pt2, got {out}")

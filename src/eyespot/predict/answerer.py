@@ -30,7 +30,8 @@ from eyespot.predict.grounder import (
 from eyespot.predict.grounding import Grounding
 from eyespot.predict.images import Picture
 from eyespot.predict.texts import listed_texts
-from eyespot.weights.grounders import LoadedGrounder, grounder_file, read_grounder
+from eyespot.weights.grounders import LoadedGrounder, read_grounder
+from eyespot.weights.named_grounders import grounder_file
 
 _HOW_MANY = re.compile(r"\bhow\s+(many|much)\s+", re.IGNORECASE)
 

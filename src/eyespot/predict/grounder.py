@@ -33,13 +33,9 @@ from eyespot.predict.images import Picture, read_picture
 from eyespot.predict.parts import split_text
 from eyespot.predict.stacking import one_of, padded, stacked
 from eyespot.predict.texts import check_phrases, find_phrases, listed_texts
-from eyespot.weights.grounders import PRETRAINED as PRETRAINED
-from eyespot.weights.grounders import (
-    LoadedGrounder,
-    grounder_file,
-    read_grounder,
-    save_grounder,
-)
+from eyespot.weights.grounders import LoadedGrounder, read_grounder, save_grounder
+from eyespot.weights.named_grounders import PRETRAINED as PRETRAINED
+from eyespot.weights.named_grounders import grounder_file
 
 _BATCH = 16
 
@@ -107,13 +103,14 @@ class Grounder:
     def from_pretrained(
         cls, name_or_path: str | Path = "scenes-small", *, device: str | torch.device = "cpu"
     ) -> "Grounder":
-        """Load a weights file, the weights of a folder, or weights of the package by name.
+        """Load a weights file, the weights of a folder, or weights by name.
 
-        A folder is a training run's, or one that `save_pretrained` wrote.
+        A folder is a training run's, or one that `save_pretrained` wrote. Names are the package's
+        own and MDETR's published networks, as `eyespot weights list mdetr` prints them.
 
         Raises:
             ValueError: If the name is unknown, or the file holds something else.
-            OSError: If the file cannot be read.
+            OSError: If the file cannot be read or fetched.
         """
         with grounder_file(name_or_path) as path:
             return cls(read_grounder(path), device=device)

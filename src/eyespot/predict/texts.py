@@ -1,5 +1,6 @@
 """Texts and phrases as callers give them, checked before anything is computed."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 
 from eyespot.ops.spans import Span
 from eyespot.predict.chunker import noun_phrases
+
+_ADVICE = "give the characters of your phrases as phrases=[(begin, end), ...]"
 
 
 def listed_texts(texts: object) -> list[str]:
@@ -38,8 +41,12 @@ def is_span(span: object, text: str) -> bool:
     return bool(0 <= begin < end <= len(text) and text[begin:end].strip())
 
 
-def find_phrases(text: str) -> list[Span]:
+def find_phrases(text: str, *, advice: str = _ADVICE) -> list[Span]:
     """Return the noun phrases of a text.
+
+    Args:
+        text: The text.
+        advice: What the error says to do where there are none.
 
     Raises:
         ValueError: If it is empty or names nothing.
@@ -51,7 +58,7 @@ def find_phrases(text: str) -> list[Span]:
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise ValueError(
             f"need a text that names things, got {shown!r}, in which no noun phrase was found; "
-            "give the characters of your phrases as phrases=[(begin, end), ...]"
+            + advice
         )
     return spans
 
@@ -69,3 +76,23 @@ def check_phrases(text: str, phrases: Sequence[Span]) -> list[Span]:
             f"{wrong[0] if wrong else 'none'}"
         )
     return sorted((int(begin), int(end)) for begin, end in phrases)
+
+
+def marked_phrases(text: str, phrases: Sequence[str]) -> list[Span]:
+    """Return the characters [begin, end) of every place where one of some phrases stands, in order.
+
+    A phrase stands where its letters do, large or small, and no letter or digit of English
+    continues it: "cup" is not in "cupboard".
+
+    Raises:
+        ValueError: If a phrase is empty or stands nowhere.
+    """
+    spans: set[Span] = set()
+    for phrase in phrases:
+        wanted = phrase.strip()
+        whole = rf"(?<![A-Za-z0-9_]){re.escape(wanted)}(?![A-Za-z0-9_])"
+        found = [m.span() for m in re.finditer(whole, text, re.IGNORECASE)] if wanted else []
+        if not found:
+            raise ValueError(f"need phrases that stand in the text {text!r}, got {phrase!r}")
+        spans.update(found)
+    return sorted(spans)

@@ -58,7 +58,8 @@ from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.sharding import wrap
 from eyespot.train.update import backward_all, step_
-from eyespot.weights.grounders import grounder_file, load_grounder_weights
+from eyespot.weights.grounders import load_grounder_weights
+from eyespot.weights.named_grounders import grounder_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from eyespot.weights.trunk import weights_of
 
 _TEXT: dict[str, RobertaSizes] = {
     "roberta-base": RobertaSizes(),
+    "roberta-large": RobertaSizes(dim=1024, num_layers=24, num_heads=16, ffn_dim=4096),
     "distilroberta-base": RobertaSizes(num_layers=6),
     "minilm-l6": BertSizes(dim=384, num_layers=6, ffn_dim=1536),
     "bert-base": BertSizes(),
@@ -76,9 +77,14 @@ class Network:
     padding: Literal["symmetric", "tensorflow"] = "symmetric"
     last_map: int = -1
     num_levels: int = 1
-    text: Literal["roberta-base", "distilroberta-base", "minilm-l6", "bert-base", "small"] = (
-        "roberta-base"
-    )
+    text: Literal[
+        "roberta-base",
+        "roberta-large",
+        "distilroberta-base",
+        "minilm-l6",
+        "bert-base",
+        "small",
+    ] = "roberta-base"
     text_weights: str = ""
     text_dropout: float = 0.1
     vocabulary: str = ""

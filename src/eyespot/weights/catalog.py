@@ -1,14 +1,17 @@
 """The weights that others published: where they are, what they are for, under which licence.
 
 No project below published checksums; a `sha256` of None says so. Errors and accuracies are in
-percent, on ImageNet-1k's validation images, as their authors print them.
+percent, as their authors print them: of image networks on ImageNet-1k's validation images.
 """
 
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
+from eyespot.design.files import cache_folder
 from eyespot.errors import unknown_name
 
 
@@ -37,6 +40,12 @@ CC_BY_NC = Licence(
     False,
     "CC BY-NC 4.0: for non-commercial use only, with attribution to its authors.",
 )
+MDETR = Licence(
+    "Apache-2.0",
+    True,
+    "Apache 2.0, the licence of its code; the page zenodo.org/records/4721981 says what holds for "
+    "its weights.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +73,12 @@ class Published:
     @property
     def file(self) -> str:
         """The file's own name."""
-        return self.url.rsplit("/", 1)[1]
+        return unquote(self.url.rsplit("/", 1)[1])
+
+    @property
+    def cached(self) -> Path:
+        """Where the user's cache keeps it, there or not."""
+        return cache_folder() / "weights" / self.name.replace("/", "--") / self.file
 
 
 _PYCLS_URL = "https://dl.fbaipublicfiles.com/pycls/dds_baselines/"
@@ -169,6 +183,34 @@ _SWAV = (
     ("selav2/ResNet-50-400ep", "ResNet-50", 0, "selav2_400ep_pretrain.pth.tar"),
     ("selav2/ResNet-50-400ep-2x224", "ResNet-50", 0, "selav2_400ep_2x224_pretrain.pth.tar"),
 )
+_MDETR_URL = "https://zenodo.org/record/4721981/files/"
+_FLICKR = "flickr_val_r1_percent", "flickr_test_r1_percent"
+_REFERRING = "val_p1_percent", "test_a_p1_percent", "test_b_p1_percent"
+# name, size, published results by their names
+_MDETR: tuple[tuple[str, str, dict[str, float]], ...] = (
+    ("pretrained_resnet101", "3 GB", dict(zip(_FLICKR, (82.5, 83.4), strict=True))),
+    ("pretrained_EB3", "2.4 GB", dict(zip(_FLICKR, (82.9, 84.0), strict=True))),
+    ("pretrained_EB5", "2.7 GB", dict(zip(_FLICKR, (83.6, 84.3), strict=True))),
+    ("flickr_merged_resnet101", "3 GB", dict(zip(_FLICKR, (82.3, 83.8), strict=True))),
+    ("refcoco_resnet101", "3 GB", dict(zip(_REFERRING, (86.75, 89.58, 81.41), strict=True))),
+    ("refcoco_EB3", "2.4 GB", dict(zip(_REFERRING, (87.51, 90.40, 82.67), strict=True))),
+    ("refcoco+_resnet101", "3 GB", dict(zip(_REFERRING, (79.52, 84.09, 70.62), strict=True))),
+    ("refcoco+_EB3", "2.4 GB", dict(zip(_REFERRING, (81.13, 85.52, 72.96), strict=True))),
+    ("refcocog_resnet101", "3 GB", {"val_p1_percent": 81.64, "test_p1_percent": 80.89}),
+    ("refcocog_EB3", "2.4 GB", {"val_p1_percent": 83.35, "test_p1_percent": 83.31}),
+    ("phrasecut_resnet101", "1.5 GB", {"mean_iou_percent": 53.1, "pr_0.5_percent": 56.1}),
+    ("phrasecut_EB3", "1.2 GB", {"mean_iou_percent": 53.7, "pr_0.5_percent": 57.5}),
+    ("gqa_resnet101", "3 GB", {"test_dev_percent": 62.48, "test_std_percent": 61.99}),
+    ("gqa_EB5", "2.7 GB", {"test_dev_percent": 62.95, "test_std_percent": 62.45}),
+    ("lvis1", "3 GB", {"minival_fixed_ap_percent": 16.7, "rare_ap_percent": 11.2}),
+    ("lvis10", "3 GB", {"minival_fixed_ap_percent": 24.2, "rare_ap_percent": 20.9}),
+    ("lvis100", "3 GB", {"minival_fixed_ap_percent": 22.5, "rare_ap_percent": 7.4}),
+    ("clevr", "0.4 GB", {"test_percent": 99.7}),
+    ("clevr_humans", "0.4 GB", {"test_percent": 81.7}),
+    ("clevr_cogent", "0.4 GB", {"test_a_percent": 99.8, "test_b_percent": 76.7}),
+)
+ROBERTA_TOKENIZER = "roberta/tokenizer"
+"""The vocabulary of roberta-base, -large and distilroberta-base, and so of every MDETR."""
 
 
 @functools.cache
@@ -215,6 +257,26 @@ def catalog() -> tuple[Published, ...]:
         )
         for name, swav_model, accuracy, file in _SWAV
     ]
+    files += [
+        Published(
+            f"mdetr/{name}",
+            None,
+            f"{_MDETR_URL}{quote(name)}_checkpoint.pth",
+            MDETR,
+            results,
+            note=f"about {size}, a grounding network: `eyespot ground --weights mdetr/{name}`",
+        )
+        for name, size, results in _MDETR
+    ]
+    files.append(
+        Published(
+            ROBERTA_TOKENIZER,
+            None,
+            "https://huggingface.co/FacebookAI/roberta-base/resolve/main/tokenizer.json",
+            MIT,
+            note="the vocabulary of every RoBERTa, which no checkpoint of MDETR holds; no weights",
+        )
+    )
     files.append(
         Published(
             "swav/ResNet-50-800ep-linear",

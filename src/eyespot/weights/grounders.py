@@ -5,9 +5,6 @@ is all that is needed to ground a text.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +12,7 @@ import torch
 from torch import nn
 
 from eyespot.data.tokens import Tokenizer
-from eyespot.errors import WeightsError, unknown_name
+from eyespot.errors import WeightsError
 from eyespot.models.grounder import (
     GrounderSpec,
     build_grounder,
@@ -25,10 +22,6 @@ from eyespot.models.grounder import (
 from eyespot.models.masks import SegmentingDetector
 from eyespot.models.mdetr import ModulatedDetector
 from eyespot.weights.files import read_file, save_weights
-from eyespot.weights.trunk import weights_file
-
-PRETRAINED = {"scenes-small": "scenes_small.safetensors"}
-"""Weights that are part of the package, by name."""
 
 _HEADS = ("contrastive_align_projection_", "isfinal_embed", "answer_", "qa_embed")
 """Parts that fine-tuning may do without."""
@@ -42,25 +35,6 @@ class LoadedGrounder(NamedTuple):
     model: ModulatedDetector | SegmentingDetector
     spec: GrounderSpec
     tokenizer: Tokenizer
-
-
-@contextmanager
-def grounder_file(name_or_path: str | Path) -> Iterator[Path]:
-    """Give the path of a weights file, of a folder's weights, or of the package's own by name.
-
-    Raises:
-        ValueError: If it is neither a path nor a known name, or a folder without weights.
-    """
-    name, path = str(name_or_path), Path(name_or_path)
-    if name in PRETRAINED:
-        with resources.as_file(
-            resources.files("eyespot.predict") / "weights" / PRETRAINED[name]
-        ) as p:
-            yield p
-        return
-    if not path.exists() and path.suffix == "" and path.name == name:
-        raise ValueError(unknown_name("weights", name, PRETRAINED))
-    yield weights_file(path)
 
 
 def save_grounder(

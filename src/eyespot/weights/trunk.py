@@ -12,7 +12,6 @@ import torch
 from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD
 from eyespot.data.views import TestView
 from eyespot.design.by_name import Model, to_spec
-from eyespot.design.files import cache_folder
 from eyespot.design.spec_files import spec_from_dict
 from eyespot.design.specs import Spec
 from eyespot.errors import WeightsError
@@ -133,17 +132,20 @@ def cached_file(name: str, progress: Progress | None = None) -> Path:
         OSError: If it cannot be fetched or written.
     """
     entry = published(name)
-    path = cache_folder() / "weights" / entry.name.replace("/", "--") / entry.file
+    path = entry.cached
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         silent: Callable[[int, int | None], None] = lambda done, total: None  # noqa: E731
-        download(
-            entry.url,
-            path,
-            max_bytes=_MOST_BYTES,
-            sha256=entry.sha256,
-            progress=progress or silent,
-        )
+        try:
+            download(
+                entry.url,
+                path,
+                max_bytes=_MOST_BYTES,
+                sha256=entry.sha256,
+                progress=progress or silent,
+            )
+        except OSError as error:
+            raise OSError(f"{error}; or put {entry.file} from elsewhere at {path}") from None
     return path
 
 
