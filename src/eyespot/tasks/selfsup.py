@@ -106,7 +106,8 @@ class SelfSupRecipe:
     Attributes:
         method: Which, and its numbers.
         model: The backbone: a name (`eyespot models`) or a spec file.
-        crops: Views of an image, those with codes first.
+        crops: Views of an image, those with codes first. `--crops NAME` takes published ones
+            (`data.multicrop.PRESETS`).
         epochs: Passes over the data; 1 for data that is seen once.
         steps: Steps after which the run ends; 0 for the end of the epochs.
         batch_size: Images of a step, all ranks together.
