@@ -39,11 +39,16 @@ def check_same(trunk, wanted):
 
 def test_a_file_says_what_it_is(tmp_path):
     wanted = network()
-    pictures = json.dumps({"size_px": 32, "mean": [0.5, 0.5, 0.5]})
+    own = {"size_px": 32, "mean": [0.5, 0.5, 0.5]}
+    pictures = json.dumps(own)
     save_weights(wanted.state_dict(), tmp_path / "w.safetensors", about(pictures=pictures))
     trunk = load_trunk(tmp_path / "w.safetensors")
     check_same(trunk, wanted)
-    assert trunk.pictures == {"size_px": 32, "test_resize_px": 256, "mean": [0.5, 0.5, 0.5]}
+    assert trunk.pictures == own | {"test_resize_px": 256}
+    assert trunk.view().filter == "bilinear"
+    pictures = json.dumps(own | {"filter": "bicubic"})
+    save_weights(wanted.state_dict(), tmp_path / "b.safetensors", about(pictures=pictures))
+    assert load_trunk(tmp_path / "b.safetensors").view().filter == "bicubic"
 
 
 def test_a_part_of_a_larger_network_is_found(tmp_path):

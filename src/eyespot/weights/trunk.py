@@ -53,7 +53,7 @@ class Trunk:
 
     @property
     def pictures(self) -> dict[str, Any]:
-        """How images were prepared in training: `size_px`, `test_resize_px`, `mean`, `std`, ...
+        """How images were prepared in training: `size_px`, `test_resize_px`, `filter`, `mean`, ...
 
         Without the file's word: the network's own sizes, and nothing else.
         """
@@ -77,7 +77,7 @@ class Trunk:
             resize_px = round(max(resized, own) * size / own)
         if not 1 <= size <= resize_px:
             raise ValueError(f"need a size_px of 1 to resize_px, got {size} and {resize_px}")
-        return TestView(resize_px, size)
+        return TestView(resize_px, size, filter=self.pictures.get("filter", "bilinear"))
 
     def colours(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of each channel in 0..1, ImageNet's if not told."""
