@@ -159,7 +159,7 @@ def test_a_fine_tuned_run_goes_on_without_the_weights_it_began_with(capsys, tmp_
     assert (code, "finished" in printed) == (0, True), error
     code, _, error = train(capsys, tmp_path / "third", *options)
     assert code == 2
-    assert f"need weights to begin with, a file or a run's folder, got {weights}" in error
+    assert f"got {str(weights)!r}, which is none of these" in error
     assert not (tmp_path / "third").exists()
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from eyespot.design.specs import AnyNetSpec, ViTSpec
 from eyespot.errors import WeightsError
 from eyespot.models.build import build
 from eyespot.train.checkpoint import CheckpointFolder
+from eyespot.weights.export import export_weights
 from eyespot.weights.files import save_weights
 from eyespot.weights.trunk import load_trunk
 
@@ -99,6 +101,21 @@ def test_a_published_name_is_taken_from_the_cache(tmp_path, monkeypatch):
     assert torch.equal(trunk.network.s1.b1.f.a.weight, wanted.s1.b1.f.a.weight)
     assert torch.equal(trunk.network.stem.conv.weight, wanted.stem.conv.weight.flip(1))
     assert "MIT" in trunk.notes[0]
+
+
+def test_swavs_files_have_their_own_spread_of_red(tmp_path):
+    plain = build(replace(to_spec("ResNet-50"), num_classes=0)).state_dict()
+    weights = {f"module.{k}": v for k, v in export_weights(plain, "torchvision").items()}
+    torch.save(weights, tmp_path / "swav_800ep_pretrain.pth.tar")
+    torch.save(weights, tmp_path / "mine.pth.tar")
+    stds = [load_trunk(tmp_path / f"{name}.pth.tar", model="ResNet-50").colours()[1]
+            for name in ("swav_800ep_pretrain", "mine")]  # fmt: skip
+    assert stds == [(0.228, 0.224, 0.225), (0.229, 0.224, 0.225)]
+
+
+def test_the_licence_of_a_converted_file_is_said(tmp_path):
+    save_weights(network().state_dict(), tmp_path / "w.safetensors", about(licence="SEER"))
+    assert "non-commercial research" in load_trunk(tmp_path / "w.safetensors").notes[0]
 
 
 def test_a_vit_takes_images_of_another_size(tmp_path):

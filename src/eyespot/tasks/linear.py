@@ -164,6 +164,7 @@ def prepare(recipe: LinearRecipe, run: Run, place: Place) -> Prepared:
         evaluate=partial(evaluate, probing),
         batch_facts=lambda rows: {"step": rows.step, "indices": rows.indices.tolist()},
         best="heads",
+        notes=frozen.trunk.notes,
     )
 
 
