@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import eyespot
 from eyespot.cli import main
+from eyespot.design.by_name import to_spec
+from eyespot.models.build import build
 from eyespot.recipes import get_recipe
 from eyespot.tasks.run import Run, train
 from tests.data.pictures import encode, noise_picture
@@ -90,6 +94,45 @@ def test_finetune_starts_from_weights_that_name_their_network(data, tmp_path, ca
     capsys.readouterr()
     main(["probe", "knn", "--weights", str(second), *common(data)[:2], "--ks", "3"])
     assert "top1_percent_k3" in capsys.readouterr().out
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A published file as if it had been fetched, and its name."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "cache/eyespot/weights/pycls--RegNetX-200MF"
+    folder.mkdir(parents=True)
+    weights = build(to_spec("RegNetX-200MF")).state_dict()
+    path = folder / "RegNetX-200MF_dds_8gpu.pyth"
+    torch.save({"model_state": weights, "cfg": "none"}, path)
+    return "pycls/RegNetX-200MF", weights
+
+
+def test_published_weights_begin_runs_and_say_their_licence_once(data, published, tmp_path, capsys):
+    name, weights = published
+    small = ["--batch-size", "30", "--epochs", "1", "--data", data[0], "--device", "cpu"]
+    views = ["--pictures.size-px", "32", "--pictures.test-resize-px", "32"]
+    main(["probe", "finetune", "--weights", name, "--out", str(tmp_path / "a"), *small, *views,
+          "--workers", "0", "--optimizer.lr", "1e-9"])  # fmt: skip
+    assert capsys.readouterr().err.count("MIT licence") == 1
+    recipe = json.loads((tmp_path / "a/recipe.json").read_text())["recipe"]
+    assert (recipe["model"], recipe["start_from"]) == ("RegNetX-200MF", name)
+    trained = load_file(tmp_path / "a/weights.safetensors")
+    begun = weights["s1.b1.f.a.weight"]
+    assert torch.allclose(trained["s1.b1.f.a.weight"], begun, atol=1e-6)
+    main(["embed", data[0], "--weights", name, "--split", "test", "--out", str(tmp_path / "b"),
+          "--size-px", "32", "--resize-px", "32", "--device", "cpu", "--workers", "0"])  # fmt: skip
+    assert capsys.readouterr().err.count("MIT licence") == 1
+    main(["probe", "linear", "--weights", name, "--no-augment", "--out",
+          str(tmp_path / "c"), "--size-px", "32", "--resize-px", "32", "--workers", "0",
+          *small])  # fmt: skip
+    assert capsys.readouterr().err.count("MIT licence") == 1
+    main(["train", "swav/smoke", "--model", "RegNetX-200MF", "--start-from", name, "--out",
+          str(tmp_path / "d"), "--workers", "0", *small, "--optimizer.lr", "1e-9",
+          "--method.queue", "0"])  # fmt: skip
+    assert capsys.readouterr().err.count("MIT licence") == 1
+    trained = load_file(tmp_path / "d/weights.safetensors")
+    assert torch.allclose(trained["backbone.s1.b1.f.a.weight"], begun, atol=1e-6)
 
 
 def test_several_processes_speak_once(data, tmp_path):

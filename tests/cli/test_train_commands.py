@@ -68,6 +68,38 @@ def test_help_of_a_recipe_says_what_to_expect(capsys):
     assert "--optimizer.weight-decay" in out
 
 
+def pretrain(capsys, out, *args):
+    data = "scenes:count=16,size=32,by=colour"
+    return run(
+        capsys, "train", "swav/smoke", "--data", data, "--out", out, "--workers", "0", "--epochs",
+        "1", *args,
+    )  # fmt: skip
+
+
+def test_crops_are_named_and_then_changed(capsys, tmp_path):
+    named = ["--crops=swav_160", "--crops.1.size-px", "16"]
+    code, _, error = pretrain(capsys, tmp_path / "run", "--crops.0.size-px", "32", *named)
+    assert (code, "2x32 + 4x16 px" in error) == (0, True), error
+    crops = json.loads((tmp_path / "run/recipe.json").read_text())["recipe"]["crops"]
+    assert [(kind["count"], kind["size_px"], kind["area"]) for kind in crops] == [
+        (2, 32, [0.08, 1.0]),
+        (4, 16, [0.05, 0.14]),
+    ]
+    one_kind = ["--crops", "swav_2x224", "--crops.0.size-px", "32"]
+    assert pretrain(capsys, tmp_path / "two", *one_kind)[0] == 0
+    crops = json.loads((tmp_path / "two/recipe.json").read_text())["recipe"]["crops"]
+    assert [(kind["count"], kind["area"]) for kind in crops] == [(2, [0.08, 1.0])]
+
+
+@pytest.mark.parametrize("words", [["--crops", "swav-2x"], ["--crops"]])
+def test_crops_that_nobody_named_are_listed(words, capsys, tmp_path):
+    code, _, error = pretrain(capsys, tmp_path / "run", *words)
+    assert code == 2
+    assert "need crops of swav, swav_2x224, swav_wide" in error
+    assert f"byol, got {([*words, ''])[1]!r}" in error
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_stop_sent_to_the_workers_too_saves(tmp_path, spec_file):
     # as Slurm sends it at the end of a job, and `timeout` does
     command = [
@@ -127,7 +159,7 @@ def test_a_fine_tuned_run_goes_on_without_the_weights_it_began_with(capsys, tmp_
     assert (code, "finished" in printed) == (0, True), error
     code, _, error = train(capsys, tmp_path / "third", *options)
     assert code == 2
-    assert f"need weights to begin with, a file or a run's folder, got {weights}" in error
+    assert f"got {str(weights)!r}, which is none of these" in error
     assert not (tmp_path / "third").exists()
 
 

@@ -14,9 +14,13 @@ import eyespot
 from eyespot.cli import main
 from eyespot.design.spec_files import read_spec, spec_from_dict, write_spec
 from eyespot.models.build import build
+from eyespot.models.heads import SwAVHead
 from eyespot.weights import catalog
 from eyespot.weights.files import read_file
+from eyespot.weights.heads import export_swav_head, load_swav_head
 from eyespot.weights.load import load_weights
+from eyespot.weights.pretraining import open_head
+from eyespot.weights.trunk import load_trunk
 from tests.weights.networks import REGNETY, RESNET, distinct, same_weights
 from tests.weights.server import serving
 from tests.weights.test_layouts import CNNS, published
@@ -133,6 +137,53 @@ def test_convert_takes_the_files_classes_and_names_what_it_leaves_out(capsys, tm
     assert "left out: 0.prototypes0.weight" in capsys.readouterr().err
     assert json.loads(read_file(out).metadata["spec"])["num_classes"] == 0
     assert same_weights(read_file(out).tree, source.state_dict())
+
+
+@pytest.fixture
+def seer_file(tmp_path):
+    """A checkpoint as VISSL has SEER's, and the spec it is for."""
+    source = distinct(replace(REGNETY, num_classes=0))
+    head = SwAVHead((source.num_features, 12, 12, 6), (9,), batch_norm=True)
+    for i, tensor in enumerate(head.state_dict().values()):
+        tensor.fill_(i + 1)
+    _, outside, inside = CNNS["vissl-regnet"]
+    trunk = published(source.state_dict(), outside, inside)
+    model = {"trunk": trunk, "heads": export_swav_head(head, "vissl")}
+    file = tmp_path / "model_phase0.torch"
+    torch.save({"classy_state_dict": {"base_model": {"model": model}}}, file)
+    spec = tmp_path / "net.json"
+    write_spec(REGNETY, spec)
+    return source.state_dict(), head.state_dict(), model, file, spec
+
+
+def test_convert_keeps_a_head_there_and_back(capsys, tmp_path, seer_file):
+    trunk, head, model, file, spec = seer_file
+    ours, back = tmp_path / "ours.safetensors", tmp_path / "back.safetensors"
+    run("convert", file, "--model", spec, "--out", ours, "--head", "keep")
+    said = capsys.readouterr().err
+    assert f"kept the head: {len(head)} tensors" in said
+    assert "left out" not in said
+    written = read_file(ours)
+    expected = {f"backbone.{k}": v for k, v in trunk.items()}
+    expected |= {f"head.{k}": v for k, v in head.items()}
+    assert same_weights(written.tree, expected)
+    assert written.metadata["method"] == "swav"
+    assert same_weights(load_trunk(ours).network.state_dict(), trunk)
+    assert same_weights(open_head(ours, head), head)
+    run("convert", ours, "--model", ours, "--out", back, "--to", "vissl", "--head", "keep")
+    named = model["heads"] | model["trunk"]
+    assert same_weights(read_file(back).tree, named)
+    assert same_weights(load_swav_head(back).state_dict(), head)
+
+
+def test_heads_that_cannot_be_kept_are_refused(capsys, tmp_path, seer_file, zoo_file):
+    _, _, _, file, spec = seer_file
+    out = tmp_path / "out.safetensors"
+    options = ["--model", spec, "--out", out, "--head", "keep"]
+    error = fails(capsys, "convert", file, *options, "--to", "timm")
+    assert "need our names or VISSL's to keep a pretraining's head, got those of timm" in error
+    assert "need SwAV's head 0" in fails(capsys, "convert", zoo_file[1], *options)
+    assert not out.exists()
 
 
 def test_convert_refuses(capsys, tmp_path, zoo_file):

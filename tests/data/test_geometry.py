@@ -112,6 +112,33 @@ def test_resize_is_pils_exact_filter_rounded(height, width, new_height, new_widt
     assert np.abs(resize(image, new_height, new_width) - exact).max() <= 1.01
 
 
+@given(height=SIDES, width=SIDES, new_height=st.integers(1, 200), new_width=st.integers(1, 200))
+@settings(max_examples=60)
+def test_bicubic_resize_is_pils_to_two_levels(height, width, new_height, new_width):
+    """On noise single values differ more: both cut off what overshoots, in each of two passes."""
+    for image, most, mean in (
+        (smooth_picture(height, width), 2, 0.5),
+        (noise_picture(height, width), 255, 0.5),
+    ):
+        picture = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC)
+        got = resize(image, new_height, new_width, filter="bicubic")
+        apart = np.abs(got.astype(int) - np.asarray(picture))
+        assert apart.max() <= most
+        assert apart.mean() <= mean
+
+
+def test_crops_and_test_views_are_pils_bicubic():
+    image = noise_picture(300, 320)
+    crop = Image.fromarray(image).crop((20, 10, 210, 160))
+    got = resized_crop(image, Box(10, 20, 150, 190), 384, filter="bicubic")
+    expected = np.asarray(crop.resize((384, 384), Image.Resampling.BICUBIC))
+    assert (got != expected).mean() < 0.02
+    assert (resized_crop(image, Box(10, 20, 150, 190), 384) != expected).mean() > 0.5
+    small = np.asarray(Image.fromarray(image).resize((102, 96), Image.Resampling.BICUBIC))
+    middle = short_side_crop(image, resize_to=96, crop=96, filter="bicubic")
+    assert (middle != small[:, 3:99]).mean() < 0.02
+
+
 def test_resize_of_a_usual_crop_equals_pil_nearly_everywhere():
     image = noise_picture(300, 320)
     expected = np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.BILINEAR))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from eyespot.data.draws import Draws
-from eyespot.data.geometry import draw_crop, resized_crop, short_side_crop
+from eyespot.data.geometry import draw_crop, resize, resized_crop, short_side_crop
 from eyespot.data.policies import apply_ops, draw_autoaugment
-from eyespot.data.views import PaddedView, TestView, TrainView
+from eyespot.data.views import PaddedView, TestView, TrainView, WholeView
 from tests.data.pictures import smooth_picture
 
 PICTURE = smooth_picture(70, 90)
@@ -36,6 +36,25 @@ def test_the_test_view_is_the_middle():
     )
 
 
+def test_views_resize_with_their_filter():
+    draws = Draws(1, 2, 3)
+    expected = resized_crop(PICTURE, draw_crop(draws, 70, 90), 32, filter="bicubic")
+    if draws.coin():
+        expected = expected[:, ::-1]
+    (view,) = TrainView(32, filter="bicubic")(PICTURE, seed=1, epoch=2, index=3)
+    np.testing.assert_array_equal(view, expected)
+    (view,) = TestView(64, 56, filter="bicubic")(PICTURE, seed=0, epoch=0, index=0)
+    expected = short_side_crop(PICTURE, resize_to=64, crop=56, filter="bicubic")
+    np.testing.assert_array_equal(view, expected)
+
+
+def test_the_whole_view_keeps_everything_but_the_proportion():
+    (view,) = WholeView(48)(PICTURE, seed=0, epoch=0, index=0)
+    np.testing.assert_array_equal(view, resize(PICTURE, 48, 48))
+    (view,) = WholeView(48, "bicubic")(PICTURE, seed=0, epoch=0, index=0)
+    np.testing.assert_array_equal(view, resize(PICTURE, 48, 48, filter="bicubic"))
+
+
 def test_the_padded_view_never_uses_the_last_offset():
     square = np.full((32, 32, 3), 255, np.uint8)
     offsets = set()
@@ -49,7 +68,7 @@ def test_the_padded_view_never_uses_the_last_offset():
 
 
 def test_views_can_be_sent_to_processes():
-    for view in (TrainView(policy="RandAugment_N2_M0.5"), TestView(), PaddedView()):
+    for view in (TrainView(policy="RandAugment_N2_M0.5"), TestView(), PaddedView(), WholeView()):
         assert pickle.loads(pickle.dumps(view)) == view
 
 

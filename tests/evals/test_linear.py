@@ -50,6 +50,15 @@ def test_heads_trained_together_are_those_trained_alone():
         assert_close(together.heads[place].state_dict(), wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_chosen_taps_have_heads_without_a_norm_too():
+    choices = head_choices(["s4@2x1", "pool"], (0.01,), (True,), without_norm=("pool",))
+    assert [str(each) for each in choices] == [
+        "s4@2x1 lr 0.01 bn", "pool lr 0.01 bn", "pool lr 0.01",
+    ]  # fmt: skip
+    same = head_choices(["pool"], (0.01,), (True, False), without_norm=("pool",))
+    assert [each.norm for each in same] == [True, False]
+
+
 def test_the_norm_is_over_a_channel_at_all_places():
     head = ProbeHead(2, 3, 4, norm=True)
     x = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))

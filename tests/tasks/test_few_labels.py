@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from eyespot import create_model
 from eyespot.data.distort import Distortion
+from eyespot.data.views import TestView, TrainView
 from eyespot.design.by_name import to_spec
 from eyespot.errors import RecipeError
 from eyespot.models.heads import SwAVHead
@@ -16,7 +17,7 @@ from eyespot.recipes import get_recipe
 from eyespot.tasks import run as running
 from eyespot.tasks.labelled import FewLabels
 from eyespot.tasks.optimization import OptimizerSettings, make_optimizer, scale_head_rate_
-from eyespot.tasks.pictures import Pictures, train_view
+from eyespot.tasks.pictures import Pictures, evaluation_view, train_view
 from eyespot.tasks.run import Run
 from eyespot.weights.heads import export_swav_head
 from eyespot.weights.pretraining import open_projection
@@ -117,6 +118,19 @@ def test_the_head_has_rates_of_its_own(pretrained):
     assert {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]} == decays
 
 
+def test_fine_tuning_at_384_px_has_the_published_views():
+    large, usual = get_recipe("transfer/seer_384"), get_recipe("transfer/seer")
+    view = train_view(large.pictures)
+    assert view == TrainView(384, (0.08, 1.0), "", Distortion(), "bicubic")
+    assert evaluation_view(large.pictures) == TestView(384, 384, filter="bicubic")
+    assert replace(large, pictures=usual.pictures, sync_bn=False) == usual
+    assert (usual.epochs, usual.batch_size, usual.optimizer.lr) == (35, 256, 0.0125)
+    assert (usual.schedule.milestones, usual.schedule.drop) == ((30,), 0.1)
+    assert usual.optimizer.weight_decay == usual.optimizer.norm_decay == 1e-4
+    assert not usual.optimizer.nesterov
+    assert evaluation_view(usual.pictures) == TestView(256, 224)
+
+
 def test_published_recipes_have_the_papers_numbers():
     seer, few = get_recipe("transfer/seer"), get_recipe("transfer/seer_10percent")
     distortion = train_view(seer.pictures).distortion
@@ -134,6 +148,7 @@ def test_published_recipes_have_the_papers_numbers():
         assert swav.optimizer.lr * swav.head_rate == pytest.approx(head)
         assert (swav.schedule.milestones, swav.schedule.drop) == ((12, 16), 0.2)
         assert not swav.keep_projection
+        assert swav.pictures.std == (0.228, 0.224, 0.225)  # SwAV's repository
     assert train_view(Pictures(colours=0.5)).distortion == Distortion(
         0.4, 0.4, 0.4, 0.1, blur_probability=0.0
     )

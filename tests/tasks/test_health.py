@@ -7,12 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from eyespot.tasks.health import advice, code_health, embedding_health, queue_health
+from eyespot.tasks.health import (
+    advice,
+    code_health,
+    embedding_health,
+    queue_health,
+    worst_of,
+)
 from eyespot.tasks.online_knn import effective_rank, leave_one_out_error
 from tests.distributed import run_ranks
 
 WELL = {"loss": 3.0, "likeness": 0.1, "dimensions": 20.0, "prototypes_used": 0.5,
-        "code_entropy": 0.3, "greatest_score": 0.9, "queue_drift": 0.1}  # fmt: skip
+        "code_entropy": 0.3, "code_usage_entropy": 0.9, "greatest_score": 0.9,
+        "queue_drift": 0.1}  # fmt: skip
 RUN = {"step": 1000, "chance_loss": math.log(3000), "settled": 500, "width": 128}
 
 
@@ -46,9 +53,15 @@ def test_health_is_that_of_all_ranks():
     assert_close(one["likeness"], (cosines.sum() - 12) / (12 * 11))
     variances = torch.linalg.eigvalsh(torch.cov(rows[0].t()))
     assert_close(one["dimensions"], variances.sum() ** 2 / variances.square().sum())
+    mean = codes.flatten(0, 1).mean(0)
+    assert_close(one["code_usage_entropy"].item(), -(mean * mean.log()).sum().item() / math.log(7))
+    own = -(codes * codes.log()).sum(-1).mean().item() / math.log(7)
+    assert_close(one["code_entropy"].item(), own)
+    assert own < one["code_usage_entropy"] - 0.05
     for part in run_ranks(health_of_a_part):
-        for name in ("likeness", "dimensions", "prototypes_used", "greatest_score"):
-            assert_close(part[name], one[name])
+        assert part.keys() == one.keys()
+        for name, value in one.items():
+            assert_close(part[name], value)
 
 
 def test_codes_and_predictions_by_hand():
@@ -56,6 +69,10 @@ def test_codes_and_predictions_by_hand():
     codes = F.one_hot(torch.tensor([[0, 1, 2], [3, 0, 1]]), 4).float()
     found = code_health(scores, codes, temperature=0.1)
     assert found["code_entropy"] == 0
+    shares = torch.tensor([2, 2, 1, 1], dtype=torch.float64) / 6  # of prototypes 0, 1, 2, 3
+    assert_close(found["code_usage_entropy"].item(), -(shares * shares.log2()).sum().item() / 2)
+    one_code = code_health(scores, codes[:1, :1].expand(2, 3, 4), temperature=0.1)
+    assert one_code["code_usage_entropy"] == 0
     assert_close(found["prototypes_used"].item(), 1.0)
     sharp = code_health(torch.eye(4)[0].expand(2, 3, 4), codes * 0 + 0.25, temperature=0.01)
     assert_close(sharp["code_entropy"].item(), 1.0)
@@ -67,6 +84,15 @@ def test_a_queue_on_other_prototypes_has_drifted():
     assert_close(queue_health(rows, 2, 0.01)["queue_drift"].item(), 1.0)
     assert queue_health(rows, 5, 0.01)["queue_drift"] == 0
     assert_close(queue_health(rows[:, [0, 3, 0, 3]], 2, 0.01)["queue_drift"].item(), 0.0)
+
+
+def test_of_several_sets_the_worst_number_is_told():
+    well = {name: torch.tensor(value) for name, value in WELL.items() if "_" in name}
+    ill = {name: 1.5 * value for name, value in well.items()}
+    found = worst_of([ill, well, ill])
+    low = {"prototypes_used", "code_usage_entropy"}
+    assert found == {name: (well if name in low else ill)[name] for name in well}
+    assert worst_of([well]) == well
 
 
 def test_a_healthy_run_hears_nothing():
@@ -82,6 +108,7 @@ def test_a_healthy_run_hears_nothing():
         ({"queue_drift": 0.7}, "the queue is stale: 70% of it falls on other"),
         ({"likeness": 0.99}, "mean cosine of 0.99: they have collapsed"),
         ({"dimensions": 1.2}, "along 1.2 of 128 directions"),
+        ({"code_usage_entropy": 0.3}, "mean code has 30% of the entropy of equal use"),
         ({"code_entropy": 0.995}, "codes say nothing about the images"),
     ],
 )

@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from eyespot.errors import RecipeError
-from eyespot.recipes import list_recipes
+from eyespot.recipes import get_recipe, list_recipes
 from eyespot.tasks.backbone import Backbone, freeze
 from eyespot.tasks.linear import LinearRecipe
 from eyespot.tasks.optimization import Schedule
@@ -39,6 +39,18 @@ def run(data, out, **changes):
 @pytest.fixture
 def data(tmp_path):
     return write_bars(tmp_path / "bars")
+
+
+def test_published_heads_are_those_of_vissl(data, tmp_path):
+    """Each tap behind a batch norm; the average of the last stage also without."""
+    published = get_recipe("linear/vissl")
+    assert published.norm == "published"
+    changes = {"norm": published.norm, "rates": published.rates, "augment": False, "epochs": 1}
+    outcome = train(recipe(data[1], **changes), run(data[0], tmp_path / "out"))
+    heads = [name for name in outcome.metrics if name.startswith("error of ")]
+    assert heads == [
+        "error of s1@1x2 lr 0.01 bn", "error of pool lr 0.01 bn", "error of pool lr 0.01",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("augment", [True, False])

@@ -7,11 +7,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from eyespot.data.decode import decode_image
+from eyespot.data.normalize import normalize
 from eyespot.data.open import open_samples
 from eyespot.evals.lowshot import label_subset
 from eyespot.predict.embedder import Embedder
 from eyespot.predict.export import export_features
-from eyespot.tasks.backbone import Backbone
+from eyespot.tasks.backbone import Backbone, freeze
 from eyespot.tasks.probe import KnnProbe, LowShotProbe, SvmProbe, measure
 from eyespot.tasks.run import Run
 from eyespot.weights.trunk import load_trunk
@@ -119,6 +121,44 @@ def test_voc_images_of_several_classes(data, tmp_path):
     found = measure(SvmProbe(Backbone(model=data[1]), TAP, (1.0, 10.0)), run(str(tmp_path)))
     assert found.metrics["map_percent"] > 60
     assert [row.name for row in found.damaged] == ["test007.jpg"]
+
+
+def test_voc_features_are_vissls_pools_of_whole_images(tmp_path):
+    """By hand: the image squeezed to 224 px, maps of res4 and res5 pooled by 8 and 6."""
+    rng = np.random.default_rng(0)
+    for split, count, seed in (("trainval", 12, 1), ("test", 8, 2)):
+        truths = rng.choice([1, -1], (count, 2))
+        truths[:6] = [[1, -1], [-1, 1]] * 3
+        write_voc(tmp_path, truths.tolist(), split, seed=seed)
+    backbone = Backbone(model="RegNetY-200MF", size_px=224, whole=True)
+    frozen = freeze(backbone, ("s3@k8s3p0", "s4@k6s1p0"), torch.device("cpu"))
+    network = frozen.trunk.network
+    picture = decode_image((tmp_path / "JPEGImages/test000.jpg").read_bytes())
+    (view,) = frozen.view(picture, seed=0, epoch=0, index=0)
+    assert view.shape == (224, 224, 3)
+    pixels = torch.from_numpy(np.ascontiguousarray(view))[None].permute(0, 3, 1, 2)
+    images = normalize(pixels, mean=frozen.mean, std=frozen.std)
+    maps = network.forward_intermediates(images, [3, 4])
+    by_hand = [
+        torch.stack(
+            [
+                m[:, :, y : y + k, x : x + k].mean((2, 3))
+                for y in range(0, m.shape[2] - k + 1, stride)
+                for x in range(0, m.shape[3] - k + 1, stride)
+            ],
+            -1,
+        ).flatten(1)
+        for m, k, stride in zip(maps, (8, 6), (3, 1), strict=True)
+    ]
+    for got, expected in zip(frozen.features(pixels), by_hand, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    found = measure(SvmProbe(backbone, "published", (1.0,)), run(str(tmp_path))).metrics
+    of_taps = [found[f"map_percent of {tap}"] for tap in ("s3@k8s3p0", "s4@k6s1p0")]
+    assert found["map_percent"] == max(of_taps)
+    alone = measure(SvmProbe(backbone, "s4@k6s1p0", (1.0,)), run(str(tmp_path))).metrics
+    assert alone["map_percent"] == pytest.approx(of_taps[1])
+    few = SvmProbe(backbone, "published", (1.0,), shots=(2,), draws=2)
+    assert "cost_2_shots of s3@k8s3p0" in measure(few, run(str(tmp_path))).metrics
 
 
 def export(folder, model, out):

@@ -24,6 +24,7 @@ from eyespot.data.write_shards import write_shards
 from eyespot.errors import RecipeError, WeightsError
 from eyespot.tasks import run as running
 from eyespot.tasks import selfsup
+from eyespot.tasks.methods import swav
 from eyespot.tasks.methods.simclr import SimCLR
 from eyespot.tasks.methods.swav import SwAV
 from eyespot.tasks.optimization import Schedule
@@ -445,3 +446,36 @@ def test_parts_of_a_batch_give_the_mean_of_their_gradients(tmp_path):
         train(replace(whole, batch_size=16, accumulate=2), tmp_path / "parts")
     assert losses[1] < math.log(4 * 7 + 1) * 1.2  # of 29 choices, not 61
     assert len(losses) == 2
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("ill", [0, 1])
+def test_an_ill_set_of_prototypes_is_seen_whichever_it_is_and_in_all_parts(ill, parts, tmp_path):
+    """One set points one way: what its health says does not hide behind the last set's."""
+    recipe = make("after", tmp_path, steps=1, accumulate=parts)
+    method = SwAV(**SMALL, prototypes=(20, 20), normalize="after", freeze_steps=9)
+    place = running.Place(torch.device("cpu"), "none", 0, None)
+    run = Run(str(FASHION), tmp_path / "run", workers=0)
+    prepared = running.prepare(replace(recipe, method=method), run, place)
+    sets = prepared.job.modules["model"].head.prototypes
+    with torch.no_grad():
+        sets[1 - ill].weight.copy_(F.normalize(sets[1 - ill].weight, dim=1))
+        sets[ill].weight.zero_()
+        sets[ill].weight[3] = 5.0  # of length 20, and all others are nothing
+    measured, plain = [], swav.code_health
+
+    def watched(scores, codes, *, temperature):
+        measured.append(plain(scores, codes, temperature=temperature))
+        return measured[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(swav, "code_health", watched)
+        values = prepared.train_step(prepared.job, next(prepared.batches(0)))
+    assert len(measured) == 2 * parts
+    low, high = ("code_usage_entropy", "prototypes_used"), ("code_entropy", "greatest_score")
+    for name in low:
+        assert values[name] == min(each[name] for each in measured)
+    for name in high:
+        assert values[name] == max(each[name] for each in measured)
+    assert values["greatest_score"] > 1.5 > measured[1 - ill]["greatest_score"]
+    assert -1 <= values["likeness"] <= 1

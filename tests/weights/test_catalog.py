@@ -2,9 +2,10 @@ import re
 
 import pytest
 
+from eyespot.data.normalize import SWAV_STD
 from eyespot.design import zoo
 from eyespot.design.complexity import complexity
-from eyespot.weights.catalog import catalog, find_published, published
+from eyespot.weights.catalog import catalog, find_published, notices, published
 from eyespot.weights.convert import published_as
 
 
@@ -57,6 +58,21 @@ def test_names_and_addresses_are_sane():
         )
         assert entry.sha256 is None
         assert entry.model is None or zoo.spec(entry.model)
+
+
+def test_swavs_networks_are_ours_and_their_images_are_divided_by_its_numbers():
+    rows = [row for row in catalog() if row.file.endswith("_pretrain.pth.tar")]
+    assert len(rows) == 15
+    assert {row.std for row in rows} == {SWAV_STD}
+    wide = {row.model for row in rows if "RN50w" in row.file}
+    assert wide == {"ResNet-50w2", "ResNet-50w4", "ResNet-50w5"}
+    assert {row.model for row in rows} == wide | {"ResNet-50"}
+    assert {row.std for row in catalog() if row not in rows} == {None}
+
+
+def test_licences_of_converted_files_are_known_by_their_names():
+    assert notices("") == notices("of the moon") == []
+    assert [text.split()[0] for text in notices("SEER or MIT")] == ["SEER", "MIT"]
 
 
 def test_who_may_use_what():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from eyespot.design.specs import AnyNetSpec, ViTSpec
 from eyespot.errors import WeightsError
 from eyespot.models.build import build
 from eyespot.train.checkpoint import CheckpointFolder
+from eyespot.weights.export import export_weights
 from eyespot.weights.files import save_weights
 from eyespot.weights.trunk import load_trunk
 
@@ -39,11 +41,16 @@ def check_same(trunk, wanted):
 
 def test_a_file_says_what_it_is(tmp_path):
     wanted = network()
-    pictures = json.dumps({"size_px": 32, "mean": [0.5, 0.5, 0.5]})
+    own = {"size_px": 32, "mean": [0.5, 0.5, 0.5]}
+    pictures = json.dumps(own)
     save_weights(wanted.state_dict(), tmp_path / "w.safetensors", about(pictures=pictures))
     trunk = load_trunk(tmp_path / "w.safetensors")
     check_same(trunk, wanted)
-    assert trunk.pictures == {"size_px": 32, "test_resize_px": 256, "mean": [0.5, 0.5, 0.5]}
+    assert trunk.pictures == own | {"test_resize_px": 256}
+    assert trunk.view().filter == "bilinear"
+    pictures = json.dumps(own | {"filter": "bicubic"})
+    save_weights(wanted.state_dict(), tmp_path / "b.safetensors", about(pictures=pictures))
+    assert load_trunk(tmp_path / "b.safetensors").view().filter == "bicubic"
 
 
 def test_a_part_of_a_larger_network_is_found(tmp_path):
@@ -94,6 +101,21 @@ def test_a_published_name_is_taken_from_the_cache(tmp_path, monkeypatch):
     assert torch.equal(trunk.network.s1.b1.f.a.weight, wanted.s1.b1.f.a.weight)
     assert torch.equal(trunk.network.stem.conv.weight, wanted.stem.conv.weight.flip(1))
     assert "MIT" in trunk.notes[0]
+
+
+def test_swavs_files_have_their_own_spread_of_red(tmp_path):
+    plain = build(replace(to_spec("ResNet-50"), num_classes=0)).state_dict()
+    weights = {f"module.{k}": v for k, v in export_weights(plain, "torchvision").items()}
+    torch.save(weights, tmp_path / "swav_800ep_pretrain.pth.tar")
+    torch.save(weights, tmp_path / "mine.pth.tar")
+    stds = [load_trunk(tmp_path / f"{name}.pth.tar", model="ResNet-50").colours()[1]
+            for name in ("swav_800ep_pretrain", "mine")]  # fmt: skip
+    assert stds == [(0.228, 0.224, 0.225), (0.229, 0.224, 0.225)]
+
+
+def test_the_licence_of_a_converted_file_is_said(tmp_path):
+    save_weights(network().state_dict(), tmp_path / "w.safetensors", about(licence="SEER"))
+    assert "non-commercial research" in load_trunk(tmp_path / "w.safetensors").notes[0]
 
 
 def test_a_vit_takes_images_of_another_size(tmp_path):

@@ -52,7 +52,7 @@ def embed(
     from eyespot.predict.embedder import Embedder
     from eyespot.predict.export import export_features
     from eyespot.tasks.run import Run, processes
-    from eyespot.weights.trunk import RANDOM, weights_of
+    from eyespot.weights.trunk import RANDOM, find_weights
 
     table = out if out.suffix == ".parquet" else None
     if table is not None:
@@ -72,8 +72,11 @@ def embed(
             device=str(place.device),
             batch_size=batch_size,
         )
+        if dist.is_first():
+            for note in embedder.notes:
+                print(f"note: {note}", file=sys.stderr)
         facts: dict[str, object] = {"data": data, "split": split, "model": model}
-        facts["weights"] = RANDOM if weights == RANDOM else _sha256(weights_of(weights))
+        facts["weights"] = RANDOM if weights == RANDOM else _sha256(find_weights(weights).path)
         export_features(
             embedder,
             opened.samples,

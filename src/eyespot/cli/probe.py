@@ -136,11 +136,13 @@ def _finetune(args: list[str]) -> None:
     from eyespot.recipes.transfer import seer
     from eyespot.tasks.classify import ClassifyRecipe
     from eyespot.tasks.run import Run, train
-    from eyespot.weights.trunk import weights_of
+    from eyespot.weights.trunk import find_weights
 
     def run_finetune(*, probe: ClassifyRecipe, run: Run, start: Start) -> None:
-        path = str(weights_of(start.weights))
-        recipe = replace(probe, model=probe.model or path, start_from=path)
+        found = find_weights(start.weights)
+        named = start.weights if found.notes else str(found.path)  # whose licence is then said
+        model = probe.model or found.model or str(found.path)
+        recipe = replace(probe, model=model, start_from=named)
         outcome = train(recipe, run, name="probe finetune")
         if outcome.finished and dist.is_first():
             _print_result(run.out, outcome.metrics)

@@ -87,6 +87,7 @@ def convert(
     to: Literal["timm", "torchvision", "transformers", "vissl", "detectron2", "torchvision-fpn"]
     | None = None,
     channel_order: Literal["rgb", "bgr"] | None = None,
+    head: Literal["drop", "keep"] = "drop",
 ) -> None:
     """Write a published file as safetensors under our names, or another library's.
 
@@ -96,12 +97,14 @@ def convert(
         out: The safetensors file to write.
         to: The library whose names to use instead of ours.
         channel_order: What the file's weights expect, if it is a bare state dict of pycls.
+        head: keep writes the projector and prototypes of SwAV, SEER and our pretrainings too, under
+            our names or vissl's.
     """
     from eyespot.weights.convert import convert_file, published_as
 
     if out.suffix != ".safetensors":
         raise ValueError(f"need a file to write that ends in .safetensors, got {out}")
-    report = convert_file(file, model, out, to=to, channel_order=channel_order)
+    report = convert_file(file, model, out, to=to, channel_order=channel_order, head=head)
     for entry in published_as(file)[:1]:
         print(entry.licence.notice, file=sys.stderr)
     for note in report.notes:

@@ -7,7 +7,7 @@ Shapes: H, W of the picture, h, w of what is cut from it.
 """
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,6 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 
 from eyespot.data.draws import Draws
+
+Filter = Literal["bilinear", "bicubic"]
+"""How pixels of a resized picture are weighted."""
 
 _TRIES = 10
 _LONGEST = 100
@@ -98,29 +101,40 @@ def cut(image: UInt8[np.ndarray, "H W 3"], box: Box) -> UInt8[np.ndarray, "h w 3
 
 
 def resize(
-    image: UInt8[np.ndarray, "H W 3"], height: int, width: int, *, antialias: bool = True
+    image: UInt8[np.ndarray, "H W 3"],
+    height: int,
+    width: int,
+    *,
+    antialias: bool = True,
+    filter: Filter = "bilinear",
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Resize bilinearly, pixel centres aligned.
+    """Resize, pixel centres aligned.
 
     With `antialias` the filter widens when the picture shrinks, as PIL does it (equal to within
-    two levels, and to one of the exact filter); without, four neighbours are read whatever the
-    scale, as OpenCV does it.
+    two levels, but for bicubic noise, whose overshoot is cut off in each of two passes; bilinear,
+    to one level of the exact filter); without, the nearest neighbours are read whatever the scale,
+    as OpenCV does it.
     """
     if image.shape[:2] == (height, width):
         return image
     # Torch's fast path wants memory in channels-last order, batch stride included.
     batch = torch.from_numpy(np.ascontiguousarray(image))[None].permute(0, 3, 1, 2)  # [1, 3, H, W]
-    small = F.interpolate(batch, (height, width), mode="bilinear", antialias=antialias)
+    small = F.interpolate(batch, (height, width), mode=filter, antialias=antialias)
     return small[0].permute(1, 2, 0).numpy()  # [h, w, 3]
 
 
 def resize_short_side(
-    image: UInt8[np.ndarray, "H W 3"], size: int, *, antialias: bool = True
+    image: UInt8[np.ndarray, "H W 3"],
+    size: int,
+    *,
+    antialias: bool = True,
+    filter: Filter = "bilinear",
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Resize so that the shorter side is `size`; the longer one is rounded down."""
     height, width = image.shape[:2]
     short = min(height, width)
-    return resize(image, size * height // short, size * width // short, antialias=antialias)
+    sides = size * height // short, size * width // short
+    return resize(image, *sides, antialias=antialias, filter=filter)
 
 
 def center_crop(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -137,7 +151,12 @@ def center_crop(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarra
 
 
 def short_side_crop(
-    image: UInt8[np.ndarray, "H W 3"], *, resize_to: int, crop: int, antialias: bool = True
+    image: UInt8[np.ndarray, "H W 3"],
+    *,
+    resize_to: int,
+    crop: int,
+    antialias: bool = True,
+    filter: Filter = "bilinear",
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return the test view: shorter side to `resize_to`, then the middle `crop` x `crop`.
 
@@ -149,16 +168,21 @@ def short_side_crop(
     if max(height, width) > longest:
         top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
         image = cut(image, Box(top, left, min(height, longest), min(width, longest)))
-    return center_crop(resize_short_side(image, resize_to, antialias=antialias), crop)
+    small = resize_short_side(image, resize_to, antialias=antialias, filter=filter)
+    return center_crop(small, crop)
 
 
 def resized_crop(
-    image: UInt8[np.ndarray, "H W 3"], box: Box | None, size: int
+    image: UInt8[np.ndarray, "H W 3"],
+    box: Box | None,
+    size: int,
+    *,
+    filter: Filter = "bilinear",
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return what `draw_crop` or `draw_log_crop` drew, as a picture of `size` x `size`."""
     if box is None:
-        return short_side_crop(image, resize_to=size, crop=size)
-    return resize(cut(image, box), size, size)
+        return short_side_crop(image, resize_to=size, crop=size, filter=filter)
+    return resize(cut(image, box), size, size, filter=filter)
 
 
 def flip(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:

@@ -13,6 +13,8 @@ from eyespot.data.draws import Draws
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+SWAV_STD = (0.228, 0.224, 0.225)
+"""What SwAV's published runs divide by, in pretraining and in evaluation: a slip for ImageNet's."""
 CIFAR10_MEAN = (125.3 / 255, 123.0 / 255, 113.9 / 255)
 CIFAR10_STD = (63.0 / 255, 62.1 / 255, 66.7 / 255)
 
@@ -37,7 +39,7 @@ def normalize(
     Args:
         images: RGB, in 0..255.
         mean: Of each channel, in 0..1.
-        std: Of each channel, in 0..1. The published SwAV runs used 0.228 for red.
+        std: Of each channel, in 0..1.
         shift: What `pca_shift` drew for each picture.
         dtype: Of the result; the sum is done in it.
     """

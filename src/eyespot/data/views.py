@@ -12,7 +12,15 @@ from jaxtyping import UInt8
 
 from eyespot.data.distort import Distortion, distort, draw_distortion
 from eyespot.data.draws import Draws
-from eyespot.data.geometry import draw_crop, flip, pad_crop, resized_crop, short_side_crop
+from eyespot.data.geometry import (
+    Filter,
+    draw_crop,
+    flip,
+    pad_crop,
+    resize,
+    resized_crop,
+    short_side_crop,
+)
 from eyespot.data.policies import apply_ops, parse_policy
 
 
@@ -25,6 +33,7 @@ class TrainView:
         area: Range of the crop's share of the picture.
         policy: "AutoAugment", "RandAugment_N2_M0.5[_P1.0]", or "" for none.
         distortion: Of colours, as in pretraining, after the policy; None for none.
+        filter: Of resizing.
 
     Raises:
         ValueError: If the policy is another string.
@@ -34,6 +43,7 @@ class TrainView:
     area: tuple[float, float] = (0.08, 1.0)
     policy: str = ""
     distortion: Distortion | None = None
+    filter: Filter = "bilinear"
 
     def __post_init__(self) -> None:
         if self.policy:
@@ -45,7 +55,7 @@ class TrainView:
         """Return the one view."""
         draws = Draws(seed, epoch, index)
         box = draw_crop(draws, *image.shape[:2], area=self.area)
-        view = resized_crop(image, box, self.size_px)
+        view = resized_crop(image, box, self.size_px, filter=self.filter)
         if draws.coin():
             view = flip(view)
         if self.policy:
@@ -83,6 +93,7 @@ class TestView:
         resize_to: What the shorter side is resized to.
         size_px: Side of the view, at most `resize_to`.
         antialias: See `resize`.
+        filter: Of resizing.
     """
 
     __test__ = False  # no test, whatever pytest thinks of the name
@@ -90,6 +101,7 @@ class TestView:
     resize_to: int = 256
     size_px: int = 224
     antialias: bool = True
+    filter: Filter = "bilinear"
 
     def __call__(
         self, image: UInt8[np.ndarray, "H W 3"], *, seed: int, epoch: int, index: int
@@ -97,6 +109,29 @@ class TestView:
         """Return the one view."""
         return [
             short_side_crop(
-                image, resize_to=self.resize_to, crop=self.size_px, antialias=self.antialias
+                image,
+                resize_to=self.resize_to,
+                crop=self.size_px,
+                antialias=self.antialias,
+                filter=self.filter,
             )
         ]
+
+
+@dataclass(frozen=True)
+class WholeView:
+    """The whole picture, whatever its proportion, as a square; nothing is random.
+
+    Args:
+        size_px: Side of the view.
+        filter: Of resizing.
+    """
+
+    size_px: int = 224
+    filter: Filter = "bilinear"
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "H W 3"], *, seed: int, epoch: int, index: int
+    ) -> list[np.ndarray]:
+        """Return the one view."""
+        return [resize(image, self.size_px, self.size_px, filter=self.filter)]

@@ -7,7 +7,7 @@ learns as if it were alone.
 Shapes: B samples, C channels, P places of a pooled map, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,9 +95,19 @@ class ProbeHeads(nn.Module):
 
 
 def head_choices(
-    taps: Sequence[str], rates: Sequence[float], norms: Sequence[bool]
+    taps: Sequence[str],
+    rates: Sequence[float],
+    norms: Sequence[bool],
+    *,
+    without_norm: Collection[str] = (),
 ) -> list[HeadChoice]:
     """Return every combination.
+
+    Args:
+        taps: As they print.
+        rates: Learning rates.
+        norms: Of every tap: with a batch norm, without, or both.
+        without_norm: Taps that get heads without a batch norm too.
 
     Raises:
         ValueError: If there is none, or a rate is not above 0.
@@ -109,7 +119,7 @@ def head_choices(
     return [
         HeadChoice(place, tap, rate, norm)
         for place, tap in enumerate(taps)
-        for norm in norms
+        for norm in dict.fromkeys((*norms, *((False,) if tap in without_norm else ())))
         for rate in rates
     ]
 

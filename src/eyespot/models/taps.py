@@ -72,6 +72,9 @@ PUBLISHED_TAPS: dict[str, tuple[Tap, ...]] = {
 }
 """What VISSL's linear evaluations tap, for images of 224 px."""
 
+VOC_TAPS = (Tap("s3", window=(8, 3, 0)), Tap("s4", window=(6, 1, 0)))
+"""What VISSL's SVMs on VOC 2007 tap, for images of 224 px."""
+
 
 class TappedNetwork(nn.Module):
     """A network that returns flat features of several taps, running no further than they need.

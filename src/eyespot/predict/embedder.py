@@ -41,6 +41,7 @@ class Embedder:
     Attributes:
         width: D.
         widths: Of each tap.
+        notes: What was chosen in loading the weights, and their licence, one sentence each.
 
     Raises:
         ValueError: If the backbone has no such tap.
@@ -63,6 +64,7 @@ class Embedder:
         self.view = trunk.view(size_px, resize_px)
         self.mean, self.std = trunk.colours()
         self.batch_size = batch_size
+        self.notes = trunk.notes
         self.taps = tuple(parse_tap(tap) for tap in taps)
         tapped = TappedNetwork(trunk.network, self.taps)
         settings = speed_defaults(self.device, trunk.spec, "inference", exact=exact)

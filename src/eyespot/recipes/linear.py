@@ -11,11 +11,13 @@ from eyespot.tasks.optimization import Schedule
 def vissl() -> LinearRecipe:
     """SEER's: published taps, batch norm before the classifier, 28 epochs in steps.
 
+    The average of the last stage has a classifier with and one without the norm, as published.
+
     Run:     eyespot train linear/vissl --backbone.weights WEIGHTS --data DIR --out DIR
     Expect:  ImageNet top-1: SEER RG-32 74.0, RG-128 76.0, RG-256 77.5 (published)
     Cost:    28 forward passes over the data
     """
-    return LinearRecipe(taps=("published",))
+    return LinearRecipe(taps=("published",), norm="published")
 
 
 def swav() -> LinearRecipe:

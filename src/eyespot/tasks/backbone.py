@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eyespot.data.normalize import normalize
-from eyespot.data.views import TestView
+from eyespot.data.views import TestView, WholeView
 from eyespot.design.by_name import to_spec
 from eyespot.errors import RecipeError
 from eyespot.models.speed import prepare_inference, speed_defaults
@@ -29,6 +29,8 @@ class Backbone:
         model: The network, where the weights do not say.
         size_px: Side of what it sees of an image; 0 for the weights' own.
         resize_px: What the shorter side is resized to before; 0 for the weights' own proportion.
+        whole: Resize all of an image to a square of `size_px`, whatever its proportion, instead
+            of cutting out its middle.
         mean: Of each channel in 0..1; empty for the weights' own.
         std: Likewise.
         fast: Compute in what is fastest on the device, with relative errors of about 1e-2.
@@ -39,6 +41,7 @@ class Backbone:
     model: str = ""
     size_px: int = 0
     resize_px: int = 0
+    whole: bool = False
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     fast: bool = False
@@ -65,7 +68,7 @@ class Frozen(NamedTuple):
     taps: tuple[Tap, ...]
     channels: tuple[int, ...]
     places: tuple[int, ...]
-    view: TestView
+    view: TestView | WholeView
     mean: tuple[float, ...]
     std: tuple[float, ...]
     device: torch.device
@@ -112,7 +115,9 @@ def freeze(backbone: Backbone, taps: Sequence[str], device: torch.device) -> Fro
     tapped = TappedNetwork(trunk.network, chosen).to(device)
     settings = speed_defaults(device, trunk.spec, "inference", exact=not backbone.fast)
     mean, std = trunk.colours()
-    view = trunk.view(backbone.size_px or None, backbone.resize_px or None)
+    view: TestView | WholeView = trunk.view(backbone.size_px or None, backbone.resize_px or None)
+    if backbone.whole:
+        view = WholeView(view.size_px, view.filter)
     frozen = Frozen(
         prepare_inference(tapped, settings), trunk, chosen, tapped.channels, (), view,
         backbone.mean or mean, backbone.std or std, device,

@@ -67,7 +67,7 @@ from eyespot.train.sharding import wrap
 from eyespot.train.update import backward_all, step_
 from eyespot.weights.load import load_weights
 from eyespot.weights.pretraining import open_projection
-from eyespot.weights.trunk import weights_file
+from eyespot.weights.trunk import Found, find_weights, weights_file
 
 _MIXING = 0x6D6978  # sets the mixing draws apart from all others of a seed
 
@@ -118,7 +118,8 @@ class ClassifyRecipe:
             "blocks", those inside every block; of groups of blocks that end where this says, stage
             by stage, such as "2/7/9,17/" (SEER's 10 billion); or of as few blocks as a step that
             needs so much on a device takes by prediction, such as "30GB".
-        start_from: Weights to begin with (fine-tuning): a file or a run's folder; "" for new ones.
+        start_from: Weights to begin with (fine-tuning): a file, a run's folder or a name of
+            `eyespot weights list`; "" for new ones.
         start_head: Whether its classifier is taken too.
         keep_projection: Put the first layer of its pretraining head before the
             classifier (SimCLRv2 and SEER do, for few labels).
@@ -174,7 +175,8 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
     spec = spec_of(recipe.model, run.out)
     speed = _speed(recipe, spec, place)
     groups = _groups(recipe, spec, num_classes, place, speed.dtype)
-    network, average = _networks(recipe, spec, num_classes, speed, groups, run.out, place)
+    start = _begin(recipe, run.out)
+    network, average = _networks(recipe, spec, num_classes, speed, groups, run.out, place, start)
     model = wrap(network, place.parallel, compute_dtype=speed.dtype)
     optimizer = make_optimizer(network, recipe.optimizer, recipe.batch_size)
     scale_head_rate_(optimizer, network.get_classifier(), recipe.head_rate)  # type: ignore[operator]
@@ -214,6 +216,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
             f"{recipe.model}, {num_classes} classes, on {place.device} in {describe(speed)}"
             + (" (default here)" if recipe.precision == recipe.compile == "auto" else ""),
             *recompute_note(recipe.recompute, groups),
+            *(start.notes if start else ()),
         ),
         data={"images": len(train.samples), "classes": train.num_classes or 0},
     )
@@ -358,6 +361,7 @@ def _networks(
     groups: Groups,
     out: Path,
     place: Place,
+    start: Found | None,
 ) -> tuple[nn.Module, nn.Module | None]:
     """The network and, if wanted, a second one for the average that begins as its copy."""
 
@@ -366,7 +370,8 @@ def _networks(
         network = create_model(spec, num_classes=num_classes, image_size=size)
         if recipe.keep_projection:
             assert isinstance(network, ConvNet | ViT)
-            keep_projection_(network, *open_projection(_with_projection(recipe, out)))
+            path = weights_file(out) if start is None else start.path
+            keep_projection_(network, *open_projection(path))
         if recipe.sync_bn:
             network = to_sync_bn(network)
         return network.to(place.device)
@@ -374,7 +379,8 @@ def _networks(
     if place.parallel == "fsdp":  # which takes no parameters in channels-last memory
         speed = replace(speed, channels_last=False)
     network = new()
-    _start_(network, recipe, out)
+    if start is not None:
+        load_weights(network, start.path, head="load" if recipe.start_head else "drop")
     network.set_grad_checkpointing(bool(groups), groups)  # type: ignore[operator]
     average = None
     if recipe.average.form != "none":
@@ -386,25 +392,19 @@ def _networks(
     return prepare_training(network, speed), average
 
 
-def _with_projection(recipe: ClassifyRecipe, out: Path) -> Path:
-    """The weights to begin with, or, once they are gone, those that the run has made of them."""
-    start = Path(recipe.start_from)
-    return weights_file(start if start.exists() else out)
+def _begin(recipe: ClassifyRecipe, out: Path) -> Found | None:
+    """The weights to begin with; None for new ones, and for a checkpoint in the place of lost ones.
 
-
-def _start_(network: nn.Module, recipe: ClassifyRecipe, out: Path) -> None:
-    """Load the weights to begin with; a run that has a checkpoint does without the file."""
+    Raises:
+        WeightsError: If there are no such weights.
+        OSError: If published weights cannot be fetched.
+    """
     if not recipe.start_from:
-        return
-    start = Path(recipe.start_from)
-    if start.exists():
-        load_weights(network, weights_file(start), head="load" if recipe.start_head else "drop")
-        return
-    if newest_checkpoint(out / "checkpoints")[0] is None:
-        raise RecipeError(
-            f"need weights to begin with, a file or a run's folder, got {recipe.start_from}, which "
-            "does not exist"
-        )
+        return None
+    gone = not Path(recipe.start_from).exists()
+    if gone and newest_checkpoint(out / "checkpoints")[0] is not None:
+        return None
+    return find_weights(recipe.start_from)
 
 
 def _groups(

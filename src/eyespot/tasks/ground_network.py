@@ -21,7 +21,7 @@ from eyespot.models.mdetr import CLEVR_HEADS, GQA_HEADS, AnswerHead
 from eyespot.models.roberta import Roberta, RobertaSizes
 from eyespot.weights.load import load_weights
 from eyespot.weights.text_encoders import load_text_encoder
-from eyespot.weights.trunk import weights_of
+from eyespot.weights.trunk import find_weights
 
 _TEXT: dict[str, RobertaSizes] = {
     "roberta-base": RobertaSizes(),
@@ -213,11 +213,12 @@ def load_parts_(model: nn.Module, network: Network) -> list[str]:
             features_only=True,
             out_indices=backbone.out_indices,
         )
-        report = load_weights(plain, weights_of(network.backbone_weights), head="drop")
+        found = find_weights(network.backbone_weights)
+        report = load_weights(plain, found.path, head="drop")
         own = backbone.state_dict()
         backbone.load_state_dict({k: v for k, v in plain.state_dict().items() if k in own})
         notes.append(f"backbone: {len(report.loaded)} tensors from {network.backbone_weights}")
-        notes += [f"backbone: {note}" for note in report.notes]
+        notes += [f"backbone: {note}" for note in (*found.notes, *report.notes)]
     if network.text_weights:
         text = detector.transformer.text_encoder
         assert isinstance(text, Roberta)

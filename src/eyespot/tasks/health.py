@@ -5,7 +5,7 @@ width.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,8 @@ from eyespot import dist
 
 _COLLAPSED = 0.95  # mean cosine of different images
 _STALE = 0.5  # share of the queue that falls on other prototypes than the batch
+_FEW_CODES = 0.5  # entropy of the mean code, of ln K: as of the square root of K prototypes
+_ILL_WHEN_LOW = {"code_usage_entropy", "prototypes_used"}
 
 
 @torch.no_grad()
@@ -44,20 +46,45 @@ def embedding_health(embeddings: Float[Tensor, "a b e"]) -> dict[str, Tensor]:
 def code_health(
     scores: Float[Tensor, "v b k"], codes: Float[Tensor, "a b k"], *, temperature: float
 ) -> dict[str, Tensor]:
-    """Measure how sharp codes are, and how evenly predictions use the prototypes.
+    """Measure how sharp codes are, and how evenly codes and predictions use the prototypes.
+
+    All are over the samples of all ranks.
 
     Returns:
-        `code_entropy`: of the mean code, in 0..1 of ln K: 1 says nothing about an image.
-        `prototypes_used`: exp of the entropy of all ranks' mean prediction, over K: near 1 / K all
+        `code_entropy`: mean entropy of a code, in 0..1 of ln K: 1 says nothing about an image.
+        `code_usage_entropy`: entropy of the mean code, in 0..1 of ln K: 1 when codes use all
+        prototypes equally, near 0 when they all fall on one; at least `code_entropy`.
+        `prototypes_used`: exp of the entropy of the mean prediction, over K: near 1 / K all
         images are predicted alike. `greatest_score`: above 1 means that embeddings or prototypes
         are not of unit length.
     """
     count = scores.shape[-1]
-    entropy = -(codes * codes.clamp_min(1e-30).log()).sum(-1).mean() / math.log(count)
+    entropy = dist.all_reduce_mean(_entropy(codes).mean()) / math.log(count)
+    usage = _entropy(dist.all_reduce_mean(codes.flatten(0, 1).mean(0))) / math.log(count)
     mean = dist.all_reduce_mean(_predictions(scores[: len(codes)], temperature))
-    used = (-(mean * mean.clamp_min(1e-30).log()).sum()).exp() / count
+    used = _entropy(mean).exp() / count
     greatest = dist.all_reduce_max(scores.abs().amax())
-    return {"code_entropy": entropy, "prototypes_used": used, "greatest_score": greatest}
+    return {
+        "code_entropy": entropy,
+        "code_usage_entropy": usage,
+        "prototypes_used": used,
+        "greatest_score": greatest,
+    }
+
+
+def worst_of(found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return each measure of several sets of prototypes, or parts of a step, where it is worst.
+
+    That is the lowest `code_usage_entropy` and `prototypes_used`, and the highest of all others.
+
+    Args:
+        found: The same measures of each, at least one.
+    """
+    every = {name: torch.stack([each[name] for each in found]) for name in found[0]}
+    return {
+        name: values.amin(0) if name in _ILL_WHEN_LOW else values.amax(0)
+        for name, values in every.items()
+    }
 
 
 @torch.no_grad()
@@ -78,6 +105,11 @@ def queue_health(seen: Float[Tensor, "a n k"], batch: int, temperature: float) -
 
 def _predictions(scores: Tensor, temperature: float) -> Tensor:
     return (scores / temperature).softmax(-1).flatten(0, -2).mean(0)  # [K]
+
+
+def _entropy(shares: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
+    """Of shares that sum to one, in nats; a share of zero adds nothing."""
+    return torch.special.entr(shares).sum(-1)
 
 
 def advice(
@@ -118,10 +150,16 @@ def advice(
             f"embeddings lie along {means['dimensions']:.1f} of {width} directions: they are "
             "collapsing. Take a lower rate, or a larger batch"
         )
-    elif "prototypes_used" in means and means["code_entropy"] > 0.99:
+    elif means.get("code_entropy", 0.0) > 0.99:
         found.append(
             "codes say nothing about the images: their entropy is that of chance. Take a smaller "
             "epsilon (0.03)"
+        )
+    elif means.get("code_usage_entropy", 1.0) < _FEW_CODES:
+        found.append(
+            "codes leave most prototypes out: the mean code has "
+            f"{means['code_usage_entropy']:.0%} of the entropy of equal use. Take more iterations "
+            "of Sinkhorn, a larger epsilon, or a larger batch or queue"
         )
     if abs(means["loss"] - chance_loss) < 0.01 * chance_loss:
         found.append(

@@ -29,6 +29,7 @@ from eyespot.evals.linear import (
     leave_diverged_,
     sum_of_losses,
 )
+from eyespot.models.taps import POOL
 from eyespot.tasks.backbone import Backbone, Frozen, freeze
 from eyespot.tasks.optimization import Schedule, base_rates, rate_factor, set_rates_
 from eyespot.tasks.ranges import Within, check_ranges, check_schedule
@@ -48,7 +49,8 @@ class LinearRecipe:
         taps: Where features are taken, such as "pool" or "s4@2x1"; "published" for those of the
             network's published evaluation.
         rates: Learning rates for a batch of 256, each with heads of its own.
-        norm: Whether a batch norm comes before a classifier; "both" trains one of each.
+        norm: Whether a batch norm comes before a classifier; "both" trains one of each,
+            "published" (VISSL) one of each for "pool", and with it for all other taps.
         epochs: Passes over the training data.
         batch_size: Images of a step, all ranks together.
         schedule: Of the learning rates.
@@ -66,7 +68,7 @@ class LinearRecipe:
     backbone: Backbone = field(default_factory=Backbone)
     taps: tuple[str, ...] = ("pool",)
     rates: tuple[float, ...] = (0.01,)
-    norm: Literal["yes", "no", "both"] = "yes"
+    norm: Literal["yes", "no", "both", "published"] = "yes"
     epochs: int = 28
     batch_size: int = 256
     schedule: Schedule = field(
@@ -118,8 +120,13 @@ def prepare(recipe: LinearRecipe, run: Run, place: Place) -> Prepared:
     order = Order(len(train.samples), _checked(recipe).batch_size, recipe.seed)
     order.part(0, rank=dist.rank(), world_size=dist.world_size())
     frozen = freeze(recipe.backbone, recipe.taps, place.device)
-    norms = {"yes": (True,), "no": (False,), "both": (True, False)}[recipe.norm]
-    choices = head_choices([str(tap) for tap in frozen.taps], recipe.rates, norms)
+    norms = {"no": (False,), "both": (True, False)}.get(recipe.norm, (True,))
+    choices = head_choices(
+        [str(tap) for tap in frozen.taps],
+        recipe.rates,
+        norms,
+        without_norm=(POOL,) if recipe.norm == "published" else (),
+    )
     heads = ProbeHeads(choices, frozen.channels, frozen.places, num_classes).to(place.device)
     model = wrap(heads, "none" if place.parallel == "none" else "ddp")
     optimizer = torch.optim.SGD(
@@ -157,6 +164,7 @@ def prepare(recipe: LinearRecipe, run: Run, place: Place) -> Prepared:
         evaluate=partial(evaluate, probing),
         batch_facts=lambda rows: {"step": rows.step, "indices": rows.indices.tolist()},
         best="heads",
+        notes=frozen.trunk.notes,
     )
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from eyespot.data.distort import Distortion
+from eyespot.data.geometry import Filter
 from eyespot.data.loader import Batch, MakeViews
 from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from eyespot.data.views import PaddedView, TestView, TrainView
@@ -30,6 +31,7 @@ class Pictures:
             saturation by up to 0.8 s and hue by 0.2 s, four times of five, then grey, once of
             five; 0 for none. Of "crop".
         blur: How often a view is blurred after it, by 0.1 to 2 px, in 0..1.
+        filter: Of resizing, in training and in testing.
         pca_std: Of AlexNet's colour shift; 0 for none.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
@@ -43,6 +45,7 @@ class Pictures:
     policy: str = ""
     colours: float = 0.0
     blur: float = 0.0
+    filter: Filter = "bilinear"
     pca_std: float = 0.1
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -62,7 +65,11 @@ def train_view(pictures: Pictures) -> MakeViews:
     match pictures.view:
         case "crop":
             return TrainView(
-                pictures.size_px, pictures.area, pictures.policy, _distortion(pictures)
+                pictures.size_px,
+                pictures.area,
+                pictures.policy,
+                _distortion(pictures),
+                pictures.filter,
             )
         case "pad":
             return PaddedView(pictures.pad_px)
@@ -88,7 +95,8 @@ def _distortion(pictures: Pictures) -> Distortion | None:
 
 def evaluation_view(pictures: Pictures) -> MakeViews:
     """Return what makes test views."""
-    return TestView(max(pictures.test_resize_px, pictures.size_px), pictures.size_px)
+    resize_to = max(pictures.test_resize_px, pictures.size_px)
+    return TestView(resize_to, pictures.size_px, filter=pictures.filter)
 
 
 def to_network(batch: Batch, pictures: Pictures, device: torch.device) -> Float[Tensor, "b 3 h w"]:

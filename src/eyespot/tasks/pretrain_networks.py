@@ -28,7 +28,6 @@ from eyespot.train.sharding import shard_
 from eyespot.weights.fit import fit_weights
 from eyespot.weights.opened import open_weights
 from eyespot.weights.pretraining import open_head
-from eyespot.weights.trunk import weights_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +134,12 @@ def share_statistics_(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def load_pretrained_(network: MultiCropNet, source: str, *, head: bool) -> None:
-    """Fill the backbone, and the head if asked, from a weights file or a run's folder.
+def load_pretrained_(network: MultiCropNet, path: Path, *, head: bool) -> None:
+    """Fill the backbone, and the head if asked, from a weights file.
 
     Raises:
         WeightsError: If they do not fit.
     """
-    path = weights_file(Path(source))
     chosen, _ = fit_weights(network.backbone, open_weights(path), head="drop")
     own = network.backbone.state_dict()
     for name, tensor in chosen.items():

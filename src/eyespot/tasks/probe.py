@@ -3,7 +3,7 @@
 Features come from a backbone and images, or from folders that `eyespot embed` wrote.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,8 @@ from eyespot.evals.lowshot import (
     label_subset,
 )
 from eyespot.evals.svm import COSTS, low_shot_svm, one_against_rest, svm_mean_ap
-from eyespot.tasks.backbone import Backbone, Frozen, freeze
+from eyespot.models.taps import VOC_TAPS
+from eyespot.tasks.backbone import PUBLISHED, Backbone, Frozen, freeze
 from eyespot.tasks.linear import open_labelled
 from eyespot.tasks.ranges import Within, check_ranges
 from eyespot.tasks.run import Place, Run, own_randomness, processes
@@ -63,7 +64,8 @@ class SvmProbe:
 
     Attributes:
         backbone: What is measured.
-        tap: Where features are taken.
+        tap: Where features are taken; "published" for both taps of VISSL on VOC 2007, whose images
+            are `whole` and of 224 px: each is measured, and the better one reported.
         costs: To choose from.
         shots: Positive images a class, each a measurement of its own; empty for all images.
         draws: How often few images are drawn.
@@ -128,6 +130,17 @@ class _Sets(NamedTuple):
         return self.train.problems + self.test.problems
 
 
+class _SvmSets(NamedTuple):
+    """All features of both sets, of each tap, with truths."""
+
+    train: list[Tensor]
+    train_truths: Tensor
+    test: list[Tensor]
+    test_truths: Tensor
+    damaged: list[Row]
+    notes: tuple[str, ...]
+
+
 def measure(
     probe: KnnProbe | SvmProbe | LowShotProbe, run: Run, *, progress: Progress | None = None
 ) -> Measured:
@@ -161,7 +174,7 @@ def _knn(probe: KnnProbe, run: Run, place: Place, progress: Progress | None) -> 
         }
     )
     sets = _open_sets(
-        probe.backbone, probe.tap, run, place, progress,
+        probe.backbone, (probe.tap,), run, place, progress,
         train_only=probe.leave_one_out, num_neighbours=max(probe.ks),
     )  # fmt: skip
     bank, queries = sets.train, sets.train if probe.leave_one_out else sets.test
@@ -196,38 +209,58 @@ def _svm(probe: SvmProbe, run: Run, place: Place, progress: Progress | None) -> 
             "seed": Within(probe.seed, 0),
         }
     )
-    if is_voc_folder(run.data):
-        frozen = freeze(probe.backbone, (probe.tap,), place.device)
-        train, train_truths, test, test_truths, damaged = _voc_sets(
-            frozen, Path(run.data), place, progress
-        )
-        notes = frozen.trunk.notes
-    else:
-        sets = _open_sets(probe.backbone, probe.tap, run, place, progress)
-        train, test = (dist.all_gather_rows(t.features[0]) for t in (sets.train, sets.test))
-        labels, test_labels = (dist.all_gather_rows(t.labels) for t in (sets.train, sets.test))
-        check_classes(labels, sets.num_classes)
-        train_truths = one_against_rest(labels, sets.num_classes)
-        test_truths = one_against_rest(test_labels, sets.num_classes)
-        damaged, notes = sets.damaged, sets.notes
+    taps = tuple(map(str, VOC_TAPS)) if (probe.tap,) == PUBLISHED else (probe.tap,)
+    sets = _svm_sets(probe.backbone, taps, run, place, progress)
+    found = {tap: _svm_metrics(probe, sets, k) for k, tap in enumerate(taps)}
+    metrics = found[taps[0]]
+    if len(taps) > 1:
+        maps = [name for name in metrics if name.startswith("map_percent")]
+        metrics = {name: max(each[name] for each in found.values()) for name in maps}
+        for tap, each in found.items():
+            metrics |= {f"{name} of {tap}": value for name, value in each.items()}
+    return Measured(metrics, sets.damaged, sets.notes)
+
+
+def _svm_metrics(probe: SvmProbe, sets: _SvmSets, tap: int) -> dict[str, float]:
+    """What SVMs on the features of one tap reach."""
+    both = sets.train[tap], sets.train_truths, sets.test[tap], sets.test_truths
     if not probe.shots:
-        result = svm_mean_ap(train, train_truths, test, test_truths, costs=probe.costs)
+        result = svm_mean_ap(*both, costs=probe.costs)
         metrics = {"map_percent": 100 * result.mean_ap, "largest_error": result.error}
         for k, ap in enumerate(result.ap):
             metrics[f"ap_percent_class{k}"] = 100 * ap
-        return Measured(metrics, damaged, notes)
+        return metrics
     metrics = {}
     for few in low_shot_svm(
-        train, train_truths, test, test_truths,
-        shots=probe.shots, draws=probe.draws, costs=probe.costs, seed=probe.seed,
-    ):  # fmt: skip
+        *both, shots=probe.shots, draws=probe.draws, costs=probe.costs, seed=probe.seed
+    ):
         name = f"{few.shots}_shots"
         metrics[f"map_percent_{name}"] = 100 * few.mean
         metrics[f"map_std_{name}"] = 100 * few.std
         metrics[f"map_lowest_{name}"] = 100 * few.lowest
         metrics[f"map_highest_{name}"] = 100 * few.highest
         metrics[f"cost_{name}"] = few.cost
-    return Measured(metrics, damaged, notes)
+    return metrics
+
+
+def _svm_sets(
+    backbone: Backbone, taps: Sequence[str], run: Run, place: Place, progress: Progress | None
+) -> _SvmSets:
+    """Features and truths of both sets, all of them on every rank."""
+    if is_voc_folder(run.data):
+        return _voc_sets(freeze(backbone, taps, place.device), Path(run.data), place, progress)
+    sets = _open_sets(backbone, taps, run, place, progress)
+    train, test = ([dist.all_gather_rows(f) for f in t.features] for t in (sets.train, sets.test))
+    labels, test_labels = (dist.all_gather_rows(t.labels) for t in (sets.train, sets.test))
+    check_classes(labels, sets.num_classes)
+    return _SvmSets(
+        train,
+        one_against_rest(labels, sets.num_classes),
+        test,
+        one_against_rest(test_labels, sets.num_classes),
+        sets.damaged,
+        sets.notes,
+    )
 
 
 def _low_shot(probe: LowShotProbe, run: Run, place: Place, progress: Progress | None) -> Measured:
@@ -241,7 +274,7 @@ def _low_shot(probe: LowShotProbe, run: Run, place: Place, progress: Progress | 
             "penalties": Within(min(probe.penalties), _LEAST),
         }
     )
-    sets = _open_sets(probe.backbone, probe.tap, run, place, progress)
+    sets = _open_sets(probe.backbone, (probe.tap,), run, place, progress)
     labels = dist.all_gather_rows(sets.train.labels)
     check_classes(labels, sets.num_classes)
     first = int(dist.all_gather_cat(torch.tensor([len(sets.train.labels)]))[: dist.rank()].sum())
@@ -284,7 +317,7 @@ def _fit_and_test(
 
 def _open_sets(
     backbone: Backbone,
-    tap: str,
+    taps: Sequence[str],
     run: Run,
     place: Place,
     progress: Progress | None,
@@ -300,8 +333,8 @@ def _open_sets(
                 "need folders of features both to learn from (--data) and to test on (--val), got "
                 f"{run.data} and {run.val or 'none'}"
             )
-        train = _stored(run.data, tap, place)
-        test = train if train_only else _stored(run.val, tap, place)
+        train = _stored(run.data, taps, place)
+        test = train if train_only else _stored(run.val, taps, place)
         classes = int(dist.all_gather_rows(train.labels).max()) + 1
         return _checked(_Sets(train, test, classes, ()))
     if train_only:
@@ -310,7 +343,7 @@ def _open_sets(
         classes = data.num_classes or 0
     else:
         data, val, classes = open_labelled(run)
-    frozen = freeze(backbone, (tap,), place.device)
+    frozen = freeze(backbone, taps, place.device)
     available = len(data.samples) - train_only
     if num_neighbours > available:
         raise ValueError(
@@ -326,21 +359,23 @@ def _open_sets(
 
 
 def _checked(sets: _Sets) -> _Sets:
-    train, test = (table.features[0].shape[1] for table in (sets.train, sets.test))
+    train, test = ([f.shape[1] for f in table.features] for table in (sets.train, sets.test))
     if train != test:
         raise ValueError(
-            f"need features of one width to learn from and to test on, got {train} and {test}; "
+            f"need features of one width to learn from and to test on, got "
+            f"{', '.join(map(str, train))} and {', '.join(map(str, test))}; "
             "were they made with the same weights and tap?"
         )
     return sets
 
 
-def _stored(folder: str, tap: str, place: Place) -> Table:
-    whole = read_features(Path(folder), tap)
+def _stored(folder: str, taps: Sequence[str], place: Place) -> Table:
+    tables = [read_features(Path(folder), tap) for tap in taps]
+    whole = tables[0]
     part = rank_part(len(whole.labels))
     rows = slice(part.start, part.stop)
     return Table(
-        [whole.features[0][rows].to(place.device)],
+        [table.features[0][rows].to(place.device) for table in tables],
         whole.labels[rows].to(place.device),
         whole.indices[rows].to(place.device),
         whole.problems if dist.rank() == 0 else [],
@@ -374,18 +409,17 @@ def _told(parts: Iterator[Part], tell: Callable[[int, int], None], total: int) -
         tell(done, total)
 
 
-def _voc_sets(
-    frozen: Frozen, folder: Path, place: Place, progress: Progress | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Row]]:
+def _voc_sets(frozen: Frozen, folder: Path, place: Place, progress: Progress | None) -> _SvmSets:
     """Features and truths of VOC's trainval and test images, all of them on every rank."""
+    features: list[list[Tensor]] = []
     found: list[Tensor] = []
     damaged: list[Row] = []
     for split in ("trainval", "test"):
         images = VocImages(folder, split)
         table = _made(frozen, Opened(images, "VOC", None, (), f"VOC {split}"), place, progress)
         truths = torch.from_numpy(images.truths).to(place.device)
-        indices = dist.all_gather_rows(table.indices)
-        found += [dist.all_gather_rows(table.features[0]), truths[indices]]
+        features.append([dist.all_gather_rows(each) for each in table.features])
+        found.append(truths[dist.all_gather_rows(table.indices)])
         damaged += table.problems
-    train, train_truths, test, test_truths = found
-    return train, train_truths, test, test_truths, damaged
+    train, test = features
+    return _SvmSets(train, found[0], test, found[1], damaged, frozen.trunk.notes)

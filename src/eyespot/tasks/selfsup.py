@@ -69,6 +69,7 @@ from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.loss_scale import LossScale
 from eyespot.train.sharding import reshard_, wrap
+from eyespot.weights.trunk import Found, find_weights
 
 _METHODS: dict[type, ModuleType] = {
     SwAV: swav,
@@ -106,7 +107,8 @@ class SelfSupRecipe:
     Attributes:
         method: Which, and its numbers.
         model: The backbone: a name (`eyespot models`) or a spec file.
-        crops: Views of an image, those with codes first.
+        crops: Views of an image, those with codes first. `--crops NAME` takes published ones
+            (`data.multicrop.PRESETS`).
         epochs: Passes over the data; 1 for data that is seen once.
         steps: Steps after which the run ends; 0 for the end of the epochs.
         batch_size: Images of a step, all ranks together.
@@ -131,7 +133,8 @@ class SelfSupRecipe:
             result; for machines whose GPUs wait for their loaders.
         mean: Of each channel, in 0..1.
         std: Of each channel, in 0..1.
-        start_from: An earlier pretraining to begin with, a file or a run's folder; "" for none.
+        start_from: An earlier pretraining to begin with: a file, a run's folder or a name of
+            `eyespot weights list`; "" for none.
         start_head: Whether its projector and prototypes are taken too.
         probe: How features are looked at.
         evaluate_every: Steps from one look to the next; 0 for an epoch.
@@ -179,7 +182,8 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
         check_probe(recipe.probe, labelled)
     pictures = _pictures(recipe, run, place, data)
     build = _build(recipe, place)
-    training = _training(recipe, build, sizes, place, pictures)
+    start = find_weights(recipe.start_from) if recipe.start_from else None
+    training = _training(recipe, build, sizes, place, pictures, start)
     method = _METHODS[type(recipe.method)]
     modules: dict[str, nn.Module] = {"model": training.network}
     if isinstance(recipe.method, _AVERAGED):
@@ -211,6 +215,7 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
         notes=(
             *_notes(recipe, sizes, data, labelled),
             *recompute_note(recipe.recompute, build.groups),
+            *(start.notes if start else ()),
         ),
     )
 
@@ -358,12 +363,17 @@ def _pictures(recipe: SelfSupRecipe, run: Run, place: Place, data: Opened) -> Pi
 
 
 def _training(
-    recipe: SelfSupRecipe, build: Build, sizes: Sizes, place: Place, pictures: Pictures
+    recipe: SelfSupRecipe,
+    build: Build,
+    sizes: Sizes,
+    place: Place,
+    pictures: Pictures,
+    start: Found | None,
 ) -> Training:
     """The trained network on its device, wrapped or sharded, and its optimizer."""
     network = build_network(build, place)
-    if recipe.start_from:
-        load_pretrained_(network, recipe.start_from, head=recipe.start_head)
+    if start is not None:
+        load_pretrained_(network, start.path, head=recipe.start_head)
     model = network if place.parallel == "fsdp" else wrap(network, place.parallel)
     optimizer = make_optimizer(network, recipe.optimizer, recipe.batch_size)
     return Training(

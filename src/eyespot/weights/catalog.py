@@ -59,6 +59,8 @@ class Published:
         licence: What one may do with it.
         metrics: Published results, by name and unit.
         sha256: Of the file, hexadecimal; None if it was never published.
+        std: Of each channel in 0..1, by which its network's images are divided; None for
+            ImageNet's.
         note: What else to know.
     """
 
@@ -68,6 +70,7 @@ class Published:
     licence: Licence
     metrics: Mapping[str, float] = field(default_factory=dict)
     sha256: str | None = None
+    std: tuple[float, float, float] | None = None
     note: str = ""
 
     @property
@@ -159,7 +162,7 @@ _SEER_FINETUNED = (
     ("RG-10B", 85.8, "seer_10b_finetuned_in1k_model_phase28_conso.torch"),
 )
 _SWAV_URL = "https://dl.fbaipublicfiles.com/deepcluster/"
-_WIDE_NOTE = "a ResNet-50 of several times the width: pass a spec with the widths of the file"
+_SWAV_STD = (0.228, 0.224, 0.225)
 # name, model, linear top-1 (0: none published), file
 _SWAV = (
     ("swav/ResNet-50-100ep", "ResNet-50", 72.1, "swav_100ep_pretrain.pth.tar"),
@@ -169,9 +172,9 @@ _SWAV = (
     ("swav/ResNet-50-200ep-bs256", "ResNet-50", 72.7, "swav_200ep_bs256_pretrain.pth.tar"),
     ("swav/ResNet-50-400ep-bs256", "ResNet-50", 74.3, "swav_400ep_bs256_pretrain.pth.tar"),
     ("swav/ResNet-50-400ep-2x224", "ResNet-50", 70.1, "swav_400ep_2x224_pretrain.pth.tar"),
-    ("swav/ResNet-50-w2-400ep", None, 77.3, "swav_RN50w2_400ep_pretrain.pth.tar"),
-    ("swav/ResNet-50-w4-400ep", None, 77.9, "swav_RN50w4_400ep_pretrain.pth.tar"),
-    ("swav/ResNet-50-w5-400ep", None, 78.5, "swav_RN50w5_400ep_pretrain.pth.tar"),
+    ("swav/ResNet-50-w2-400ep", "ResNet-50w2", 77.3, "swav_RN50w2_400ep_pretrain.pth.tar"),
+    ("swav/ResNet-50-w4-400ep", "ResNet-50w4", 77.9, "swav_RN50w4_400ep_pretrain.pth.tar"),
+    ("swav/ResNet-50-w5-400ep", "ResNet-50w5", 78.5, "swav_RN50w5_400ep_pretrain.pth.tar"),
     ("deepclusterv2/ResNet-50-800ep", "ResNet-50", 0, "deepclusterv2_800ep_pretrain.pth.tar"),
     ("deepclusterv2/ResNet-50-400ep", "ResNet-50", 0, "deepclusterv2_400ep_pretrain.pth.tar"),
     (
@@ -211,6 +214,17 @@ _MDETR: tuple[tuple[str, str, dict[str, float]], ...] = (
 )
 ROBERTA_TOKENIZER = "roberta/tokenizer"
 """The vocabulary of roberta-base, -large and distilroberta-base, and so of every MDETR."""
+
+
+def notices(names: str) -> list[str]:
+    """Return what to say of licences, named as the files that we convert name them ("A or B")."""
+    known = {licence.name: licence.notice for licence in (MIT, SEER, CC_BY_NC)}
+    return [known[name] for name in names.split(" or ") if name in known]
+
+
+def published_std(file: str) -> tuple[float, float, float] | None:
+    """Return what images for a file of this name are divided by; None for ImageNet's."""
+    return next((entry.std for entry in catalog() if entry.file == file), None)
 
 
 @functools.cache
@@ -253,7 +267,7 @@ def catalog() -> tuple[Published, ...]:
             _SWAV_URL + file,
             CC_BY_NC,
             {"linear_top1_percent": accuracy} if accuracy else {},
-            note="" if swav_model else _WIDE_NOTE,
+            std=_SWAV_STD,
         )
         for name, swav_model, accuracy, file in _SWAV
     ]

@@ -5,7 +5,7 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,14 @@ from eyespot.design.spec_files import spec_to_dict
 from eyespot.design.specs import Spec
 from eyespot.errors import WeightsError
 from eyespot.models.build import create_model
-from eyespot.weights.catalog import Published, catalog
+from eyespot.weights.catalog import Published, catalog, published_std
 from eyespot.weights.checkpoints import ChannelOrder
 from eyespot.weights.export import Target, export_weights
 from eyespot.weights.files import save_weights
 from eyespot.weights.fit import CLASSIFIER, LoadReport, fit_weights, network_sizes
+from eyespot.weights.heads import export_swav_head, is_head_0
 from eyespot.weights.opened import Weights, open_weights
+from eyespot.weights.pretraining import read_head
 
 
 class Inspection(NamedTuple):
@@ -64,10 +66,12 @@ def convert_file(
     *,
     to: Target | None = None,
     channel_order: ChannelOrder | None = None,
+    head: Literal["drop", "keep"] = "drop",
 ) -> LoadReport:
     """Write a published file as safetensors, checked against the network it is for.
 
-    The network has as many classes as the file's classifier, none if it has none.
+    The network has as many classes as the file's classifier, none if it has none. With the head of
+    its pretraining the result is a pretraining of ours, or a trunk and head 0 of VISSL's.
 
     Args:
         path: The published file.
@@ -75,17 +79,20 @@ def convert_file(
         out: The safetensors file to write.
         to: A library whose names to use instead of ours.
         channel_order: As in `load_weights`.
+        head: What becomes of projector and prototypes.
 
     Raises:
-        WeightsError: If the file does not hold the weights of this network, all of them.
+        WeightsError: If the file does not hold the weights of this network, all of them, or the
+            names written have no place for a head that is to be kept.
         OSError: If a file cannot be read or written.
     """
     weights = open_weights(path, channel_order=channel_order)
     network = _network(model, weights)
     tensors, report = fit_weights(network, weights)
+    kept = _kept_head(path, to) if head == "keep" else {}
     metadata = {"format": "pt"}
     if to is not None:
-        tensors = export_weights(tensors, to)
+        tensors = export_weights(tensors, to) | (export_swav_head(kept, "vissl") if kept else {})
     else:
         metadata = {
             "format": "eyespot",
@@ -93,12 +100,37 @@ def convert_file(
             "spec": json.dumps(spec_to_dict(_spec(model, weights))),
             "source": path.name,
             "source_layout": weights.layout,
+            **_pictures(path, weights),
         }
+        if kept:
+            tensors = {f"backbone.{name}": tensor for name, tensor in tensors.items()}
+            tensors |= {f"head.{name}": tensor for name, tensor in kept.items()}
+            metadata["method"] = weights.metadata.get("method", "swav")
     licences = {entry.licence.name for entry in published_as(path)}
     if licences:
         metadata["licence"] = " or ".join(sorted(licences))
     save_weights(tensors, out, metadata)
-    return report
+    if not kept:
+        return report
+    left = [name for name in report.unused if not is_head_0(name)]
+    note = f"kept the head: {len(kept)} tensors"
+    return report._replace(unused=tuple(left), notes=(*report.notes, note))
+
+
+def _kept_head(path: Path, to: Target | None) -> dict[str, Tensor]:
+    if to not in (None, "vissl"):
+        raise WeightsError(
+            f"need our names or VISSL's to keep a pretraining's head, got those of {to}; leave the "
+            "head out, or --to"
+        )
+    return read_head(path)
+
+
+def _pictures(path: Path, weights: Weights) -> dict[str, str]:
+    """How images have to be prepared, as far as it is known."""
+    std = published_std(path.name)
+    told = {} if std is None else {"pictures": json.dumps({"std": std})}
+    return told | {k: v for k, v in weights.metadata.items() if k == "pictures"}
 
 
 def inspect_file(

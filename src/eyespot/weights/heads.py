@@ -71,23 +71,39 @@ def load_swav_head(source: str | Path | Mapping[str, Any], *, number: int = 0) -
     return head.eval()
 
 
-def export_swav_head(head: SwAVHead, to: HeadLayout) -> dict[str, Tensor]:
-    """Rename a head's weights as VISSL's head 0, or as SwAV's repository has them."""
+def export_swav_head(head: SwAVHead | Mapping[str, Tensor], to: HeadLayout) -> dict[str, Tensor]:
+    """Rename a head's weights as VISSL's head 0, or as SwAV's repository has them.
+
+    Args:
+        head: The head, or its state dict.
+        to: Whose names.
+
+    Raises:
+        WeightsError: If it is another method's head.
+    """
+    weights = head.state_dict() if isinstance(head, SwAVHead) else head
     start = "0." if to == "vissl" else ""
-    several = len(head.prototypes) > 1
+    several = "prototypes.1.weight" in weights
     renamed = {}
-    for name, tensor in head.state_dict().items():
-        if name.startswith("projector."):
+    for name, tensor in weights.items():
+        number = re.fullmatch(r"prototypes\.(\d+)\.weight", name)
+        if number is None and not name.startswith("projector."):
+            raise WeightsError(f"need the projector and prototypes of a SwAV head, got {name}")
+        if number is None:
             renamed[start + name.replace("projector.", "projection_head.", 1)] = tensor
-            continue
-        number = name.split(".")[1]
-        if to == "vissl":
-            renamed[f"0.prototypes{number}.weight"] = tensor
+        elif to == "vissl":
+            renamed[f"0.prototypes{number[1]}.weight"] = tensor
+        elif several:
+            renamed[f"prototypes.prototypes{number[1]}.weight"] = tensor
         else:
-            renamed[f"prototypes.prototypes{number}.weight" if several else "prototypes.weight"] = (
-                tensor
-            )
+            renamed["prototypes.weight"] = tensor
     return renamed
+
+
+def is_head_0(name: str) -> bool:
+    """Whether a published name is that of a tensor of the first head."""
+    match = _PROJECTOR.fullmatch(name) or _PROTOTYPES.fullmatch(name)
+    return match is not None and match[1] in (None, "0")
 
 
 def _find(source: str | Path | Mapping[str, Any], number: int) -> dict[str, Tensor]:

@@ -44,6 +44,23 @@ def open_projection(source: str | Path) -> tuple[nn.Linear, nn.BatchNorm1d | Non
     return first, norm
 
 
+def read_head(source: str | Path) -> dict[str, Tensor]:
+    """Read the head of a pretraining file under our names, whatever it is for.
+
+    Args:
+        source: The file: ours of any method, SwAV's code, or VISSL's SEER.
+
+    Raises:
+        WeightsError: If it holds none.
+        OSError: If it cannot be read.
+    """
+    path = Path(source)
+    weights = unwrap(read_file(path).tree, path, whole=True).state_dict
+    if "backbone" in {name.split(".")[0] for name in weights}:
+        return {k.removeprefix(_OURS): v for k, v in weights.items() if k.startswith(_OURS)}
+    return dict(load_swav_head(path).state_dict())
+
+
 def open_head(source: str | Path, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Read the head of a pretraining file: ours of any method, SwAV's code, or VISSL's SEER.
 
@@ -55,11 +72,7 @@ def open_head(source: str | Path, own: Mapping[str, Tensor]) -> dict[str, Tensor
         WeightsError: If a tensor is missing, left over or of another shape.
         OSError: If the file cannot be read.
     """
-    path = Path(source)
-    weights = unwrap(read_file(path).tree, path, whole=True).state_dict
-    found = {k.removeprefix(_OURS): v for k, v in weights.items() if k.startswith(_OURS)}
-    if "backbone" not in {name.split(".")[0] for name in weights}:
-        found = dict(load_swav_head(path).state_dict())
+    found = read_head(source)
     counters = {name for name in own if name.endswith("num_batches_tracked")}
     missing = sorted(own.keys() - found.keys() - counters)
     extra = sorted(found.keys() - own.keys())
@@ -71,7 +84,7 @@ def open_head(source: str | Path, own: Mapping[str, Tensor]) -> dict[str, Tensor
     wrong = [f"missing {name}" for name in missing] + [f"not used {name}" for name in extra] + other
     if wrong:
         raise WeightsError(
-            f"need a head in {path} that fits the recipe's, got {', '.join(wrong[:5])}; start "
+            f"need a head in {source} that fits the recipe's, got {', '.join(wrong[:5])}; start "
             "without the head, or give the recipe its widths and prototypes"
         )
     return found

@@ -1,11 +1,12 @@
 """A backbone from whatever a user names as its weights."""
 
+import fcntl
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,7 +19,7 @@ from eyespot.errors import WeightsError
 from eyespot.models.build import build
 from eyespot.models.convnet import ConvNet
 from eyespot.models.vit import ViT
-from eyespot.weights.catalog import catalog, published
+from eyespot.weights.catalog import catalog, notices, published, published_std
 from eyespot.weights.download import Progress, download
 from eyespot.weights.files import Contents, read_file
 from eyespot.weights.load import load_weights
@@ -52,7 +53,7 @@ class Trunk:
 
     @property
     def pictures(self) -> dict[str, Any]:
-        """How images were prepared in training: `size_px`, `test_resize_px`, `mean`, `std`, ...
+        """How images were prepared in training: `size_px`, `test_resize_px`, `filter`, `mean`, ...
 
         Without the file's word: the network's own sizes, and nothing else.
         """
@@ -76,7 +77,7 @@ class Trunk:
             resize_px = round(max(resized, own) * size / own)
         if not 1 <= size <= resize_px:
             raise ValueError(f"need a size_px of 1 to resize_px, got {size} and {resize_px}")
-        return TestView(resize_px, size)
+        return TestView(resize_px, size, filter=self.pictures.get("filter", "bilinear"))
 
     def colours(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of each channel in 0..1, ImageNet's if not told."""
@@ -107,7 +108,6 @@ def load_trunk(
             which.
         OSError: If a file cannot be read.
     """
-    notes: list[str] = []
     name = str(source)
     if name == RANDOM and not Path(name).exists():
         spec = _sized(_needed(model, name), image_size)
@@ -115,13 +115,16 @@ def load_trunk(
             torch.manual_seed(seed)
             network = build(spec)
         return Trunk(network.eval(), spec, name, {}, ())
-    path, known = _find(name, notes, progress)
-    contents = read_file(path)
-    spec = _sized(_spec(contents, model or known, path), image_size)
+    found = find_weights(name, progress)
+    contents = read_file(found.path)
+    spec = _sized(_spec(contents, model or found.model, found.path), image_size)
     network = build(spec)
-    report = load_weights(network, path, head="drop")
-    notes += [*report.notes]
-    return Trunk(network.eval(), spec, str(path), contents.metadata, tuple(notes))
+    report = load_weights(network, found.path, head="drop")
+    notes = (*found.notes, *notices(contents.metadata.get("licence", "")), *report.notes)
+    about, std = contents.metadata, published_std(found.path.name)
+    if std is not None:
+        about = {"pictures": json.dumps({"std": std})} | about
+    return Trunk(network.eval(), spec, str(found.path), about, notes)
 
 
 def cached_file(name: str, progress: Progress | None = None) -> Path:
@@ -133,8 +136,11 @@ def cached_file(name: str, progress: Progress | None = None) -> Path:
     """
     entry = published(name)
     path = entry.cached
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / ".lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # one of several processes fetches, the others wait
+        if path.exists():
+            return path
         silent: Callable[[int, int | None], None] = lambda done, total: None  # noqa: E731
         try:
             download(
@@ -170,14 +176,49 @@ def weights_file(path: Path) -> Path:
     )
 
 
-def weights_of(source: str, progress: Progress | None = None) -> Path:
-    """Return the file of a run, a checkpoint, a file or a published name.
+class Found(NamedTuple):
+    """Where the weights are that somebody named.
+
+    Attributes:
+        path: The file.
+        model: The network of published weights, if it is one of ours.
+        notes: Their licence, in a sentence.
+    """
+
+    path: Path
+    model: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def find_weights(source: str | Path, progress: Progress | None = None) -> Found:
+    """Find the file of a run, a checkpoint, a file or a published name.
+
+    Args:
+        source: As in `load_trunk`, but for "random".
+        progress: Called while a published file is fetched.
 
     Raises:
         WeightsError: If there are no such weights.
         OSError: If a published file cannot be fetched.
     """
-    return _find(source, [], progress)[0]
+    name, path = str(source), Path(source)
+    if path.exists():
+        return Found(weights_file(path))
+    if name in PRETRAINED_TRUNKS:
+        folder = resources.files("eyespot.predict") / "weights"
+        return Found(Path(str(folder / PRETRAINED_TRUNKS[name])))
+    if name == RANDOM:
+        raise WeightsError("need trained weights here, got random ones")
+    names = {entry.name.lower() for entry in catalog()}
+    names |= {entry.split("/", 1)[1] for entry in names}
+    if name.lower() not in names:
+        raise WeightsError(
+            f'need weights: a run\'s folder, a file, a name of `eyespot weights list`, "random" or '
+            f"{', '.join(PRETRAINED_TRUNKS)};"
+            f" got {name!r}, which is none of these"
+        )
+    entry = published(name)
+    return Found(cached_file(name, progress), entry.model, (entry.licence.notice,))
 
 
 def _is_complete(checkpoint: Path) -> bool:
@@ -190,29 +231,6 @@ def _is_complete(checkpoint: Path) -> bool:
         return bool((checkpoint / "weights.safetensors").stat().st_size == size)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _find(name: str, notes: list[str], progress: Progress | None) -> tuple[Path, str | None]:
-    """Return the file of a path or published name, and the published network."""
-    path = Path(name)
-    if path.exists():
-        return weights_file(path), None
-    if name in PRETRAINED_TRUNKS:
-        folder = resources.files("eyespot.predict") / "weights"
-        return Path(str(folder / PRETRAINED_TRUNKS[name])), None
-    if name == RANDOM:
-        raise WeightsError("need trained weights here, got random ones")
-    names = {entry.name.lower() for entry in catalog()}
-    names |= {entry.split("/", 1)[1] for entry in names}
-    if name.lower() not in names:
-        raise WeightsError(
-            f'need weights: a run\'s folder, a file, a name of `eyespot weights list`, "random" or '
-            f"{', '.join(PRETRAINED_TRUNKS)};"
-            f" got {name!r}, which is none of these"
-        )
-    entry = published(name)
-    notes.append(entry.licence.notice)
-    return cached_file(name, progress), entry.model
 
 
 def _spec(contents: Contents, model: Model | None, path: Path) -> Spec:

@@ -104,7 +104,7 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
     norm = training.descend(loss)
     share = byol_momentum(job.step, training.sizes.total_steps, base=training.method.momentum)
     _update_(target, training.network, share)
-    unit = F.normalize(projected[-1], dim=-1)
+    unit = F.normalize(torch.cat(projected, dim=1), dim=-1)
     return {"loss": loss, "gradient_norm": norm, **embedding_health(unit)}
 
 

@@ -139,8 +139,9 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
     clusters = memory.clusters[:, indices].chunk(len(parts), dim=1)  # [H, B] each
     loss = training.backward(list(zip(parts, clusters, strict=True)), loss_of)
     norm = training.descend(loss)
-    memory.keep_(indices, torch.cat(embedded, dim=1))
-    return {"loss": loss, "gradient_norm": norm, **embedding_health(embedded[-1])}
+    kept = torch.cat(embedded, dim=1)  # [A, B, E]
+    memory.keep_(indices, kept)
+    return {"loss": loss, "gradient_norm": norm, **embedding_health(kept)}
 
 
 def chance_loss(settings: DeepCluster, sizes: Sizes) -> float:

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -72,7 +73,7 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
 
     loss = training.backward(training.parts(views), loss_of)
     norm = training.descend(loss)
-    unit = F.normalize(embedded[-1], dim=-1)
+    unit = F.normalize(torch.cat(embedded, dim=1), dim=-1)
     return {"loss": loss, "gradient_norm": norm, **embedding_health(unit)}
 
 

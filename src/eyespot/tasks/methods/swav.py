@@ -18,7 +18,7 @@ from eyespot.losses.swav import swapped_prediction_loss
 from eyespot.models.heads import SwAVHead
 from eyespot.models.queues import SwAVQueue, queue_length
 from eyespot.ops.sinkhorn import hard_codes, sinkhorn
-from eyespot.tasks.health import code_health, embedding_health, queue_health
+from eyespot.tasks.health import code_health, embedding_health, queue_health, worst_of
 from eyespot.tasks.methods.training import Sizes, Training, Views, by_view
 from eyespot.tasks.ranges import Within, check_ranges, check_widths
 from eyespot.train.job import Job
@@ -135,7 +135,8 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
     """Take one step: algorithm 1 of the paper, with the queue and the frozen prototypes.
 
     Returns:
-        The loss in nats, the gradient's norm, and what `tasks.health` measures.
+        The loss in nats, the gradient's norm, and what `tasks.health` measures: of embeddings
+        over the whole batch, of codes where the worst set of prototypes or part of the step is.
     """
     settings: SwAV = training.method
     head = _head(training)
@@ -143,7 +144,7 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
     queueing = isinstance(queue, SwAVQueue) and _queue_runs(training, job)
     if settings.normalize == "before":
         head.normalize_prototypes_()
-    health: dict[str, Tensor] = {}
+    health: list[dict[str, Tensor]] = []
     embedded: list[Tensor] = []
 
     def loss_of(part: Views) -> Tensor:
@@ -161,8 +162,9 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
             losses.append(
                 swapped_prediction_loss(of_views, codes, temperature=settings.temperature)
             )
-            health.update(code_health(of_views, codes, temperature=settings.temperature))
-            health.update(queue_health(seen, of_views.shape[1], settings.temperature))
+            of_codes = code_health(of_views, codes, temperature=settings.temperature)
+            of_queue = queue_health(seen, of_views.shape[1], settings.temperature)
+            health.append(of_codes | of_queue)
         return torch.stack(losses).mean()
 
     loss = training.backward(training.parts(views), loss_of)
@@ -175,7 +177,8 @@ def step(training: Training, job: Job, views: Views, indices: Tensor) -> dict[st
         assert isinstance(queue, SwAVQueue)
         for coded in embedded:
             queue.push_(coded)
-    return {"loss": loss, "gradient_norm": norm, **health, **embedding_health(embedded[-1])}
+    well = worst_of(health) | embedding_health(torch.cat(embedded, dim=1))
+    return {"loss": loss, "gradient_norm": norm, **well}
 
 
 def codes_of(
