@@ -167,7 +167,7 @@ def test_voc_folder_becomes_data_for_grounding(tmp_path, capsys):
 
 def test_every_form_is_explained(tmp_path, capsys):
     forms = ["coco", "flickr30k", "refcoco", "visual-genome", "gqa", "phrasecut", "lvis", "odvg"]
-    for form in (*forms, "yolo", "voc"):
+    for form in (*forms, "yolo", "voc", "join"):
         with pytest.raises(SystemExit) as stop:
             run("convert", form, "--help")
         assert stop.value.code == 0

@@ -1,6 +1,7 @@
 """Grounding examples from files and scenes: what they hold, the same with any workers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -290,7 +291,7 @@ def test_joined_sources_and_folders_by_data_source(tmp_path, source):
     scenes = open_grounding(SCENES, split="val")
     joined = JoinedSources([scenes, source])
     assert len(joined) == 14
-    assert joined.caption(5, 0) == source.caption(0, 0)
+    assert joined.caption(5, 0) == replace(source.caption(0, 0), image_id=5)
     assert joined.image(5, joined.caption(5, 0)) == source.image(0, source.caption(0, 0))
     assert joined.caption(4, 0) == scenes.caption(4, 0)
     dataset = annotated(tmp_path / "vg", 2)

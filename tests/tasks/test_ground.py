@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from eyespot.cli import main
 from eyespot.data.grounding import FixedView, GroundingExamples, normalize_padded
 from eyespot.data.grounding_sources import open_grounding
 from eyespot.data.loader import Loader
@@ -122,6 +123,37 @@ def test_annotation_files_are_trained_on(tmp_path):
     assert "1 of 1 images held out" in begun.notes[-1]
     with pytest.raises(ValueError, match="or 'scenes', got nowhere"):
         prepare(recipe, run(tmp_path / "c", data="nowhere"), _place())
+
+
+def test_several_files_with_several_folders_are_one_training_set(tmp_path, monkeypatch):
+    """Two annotation files and three folders of images, as MDETR's pre-training has them."""
+    world = ground.smoke().scenes.world
+    for name, count, first in (("flickr", 9, 0), ("coco", 4, 20), ("vg", 4, 24)):
+        write_grounding(tmp_path / name, world, seed=0, count=count, first=first)
+    parts = [json.loads((tmp_path / n / "captions.json").read_text()) for n in ("coco", "vg")]
+    mixed: dict[str, list[dict]] = {"images": [], "annotations": []}
+    for name, part in zip(("coco", "vg"), parts, strict=True):
+        shift = len(mixed["images"])
+        for row in part["images"]:
+            mixed["images"].append({**row, "id": row["id"] + shift, "data_source": name})
+        for row in part["annotations"]:
+            mixed["annotations"].append({**row, "image_id": row["image_id"] + shift})
+    (tmp_path / "mixed.json").write_text(json.dumps(mixed))
+    (tmp_path / "sets.yaml").write_text(
+        "- {annotations: flickr/captions.json, images: flickr/images}\n"
+        "- {annotations: mixed.json, images: {coco: coco/images, vg: vg/images}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    ours = ["--out", "a", "--device", "cpu", "--workers", "0", "--epochs", "1", "--max-bad", "0"]
+    command = ["train", "ground/smoke", "--data", "sets.yaml", "--words.steps", "0", *ours]
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    main([*command, "--val", "sets.yaml", "--evaluate-every", "1"])
+    assert [row["step"] for row in lines(tmp_path / "a") if "evaluation" in row] == [17 // 8]
+    assert not (tmp_path / "a" / "quarantine.jsonl").exists()
+    found = json.loads((tmp_path / "a" / "results" / "sets" / "detections.json").read_text())
+    assert {row["image_id"] for row in found} == set(range(17))  # no pair hides another
 
 
 def test_masks_are_trained(tmp_path):

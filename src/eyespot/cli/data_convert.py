@@ -212,6 +212,28 @@ def voc(folder: Path, out: Path, split: str = "train", without: tuple[Path, ...]
     _write(from_voc(folder, split), out, False, without)
 
 
+def join(
+    annotations: tuple[Path, ...],
+    out: Path,
+    combine: bool = False,
+    without: tuple[Path, ...] = (),
+) -> None:
+    """Several annotation files of ours as one, such as those of RefCOCO, Visual Genome and GQA.
+
+    Args:
+        annotations: The files; images are the same where file_name and data_source are.
+        out: The annotation file to write.
+        combine: Join the captions of each image, of all files together, as MDETR's pre-training
+            does.
+        without: Annotation files, or lists of file names, whose images are left out.
+    """
+    from eyespot.data.converters.joined import from_files
+
+    if not annotations:
+        raise ValueError("need --annotations, one or more files to join, got none")
+    _write(from_files(annotations), out, combine, without)
+
+
 _Form: TypeAlias = (
     Annotated[None, subcommand("coco", constructor=coco)]
     | Annotated[None, subcommand("flickr30k", constructor=flickr30k)]
@@ -223,6 +245,7 @@ _Form: TypeAlias = (
     | Annotated[None, subcommand("odvg", constructor=odvg)]
     | Annotated[None, subcommand("yolo", constructor=yolo)]
     | Annotated[None, subcommand("voc", constructor=voc)]
+    | Annotated[None, subcommand("join", constructor=join)]
 )
 
 

@@ -6,7 +6,7 @@ with `captions_*.json`, in the folder or in `annotations/`), those that labellin
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,11 +91,19 @@ def split_file(source: Path, split: str) -> Path:
     return path
 
 
-def open_annotated(source: Path, split: str) -> AnnotatedImages:
-    """Open all captions of a split of a folder, or of one file, with the images near them.
+def open_annotated(
+    source: Path, split: str, images: Path | Mapping[str, Path] | None = None
+) -> AnnotatedImages:
+    """Open all captions of a split of a folder, or of one file, with their images.
+
+    Args:
+        source: The folder or the file.
+        split: "train" or "val".
+        images: The folder of the images, or folders by `data_source`; found near the file if not
+            given.
 
     Raises:
-        ValueError: If there is no such file, it is neither, or its images are nowhere near.
+        ValueError: If there is no such file, it is neither, or its images are not there.
     """
     if not source.exists():
         raise ValueError(f"need a folder or annotation file, or 'scenes', got {source}: none there")
@@ -103,8 +111,18 @@ def open_annotated(source: Path, split: str) -> AnnotatedImages:
     records = read_any(path)
     if not records:
         raise ValueError(f"need at least one caption, got none in {path}")
-    folder = source if source.is_dir() else source.parent
-    return AnnotatedImages(GroundingAnnotations(records), _images(records, path, folder, split))
+    if images is None:
+        folder = source if source.is_dir() else source.parent
+        images = _images(records, path, folder, split)
+    opened = AnnotatedImages(GroundingAnnotations(records), images)
+    firsts = {str(record.more.get("data_source")): record for record in reversed(records)}
+    for record in firsts.values():
+        file = opened.path(record)
+        if not file.is_file():
+            raise ValueError(
+                f"need the images of {path} in {file.parent}, got no {record.file_name}"
+            )
+    return opened
 
 
 def read_any(path: Path) -> list[CaptionedImage]:

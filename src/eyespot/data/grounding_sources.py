@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -67,22 +68,27 @@ class AnnotatedImages:
 
     def image(self, index: int, record: CaptionedImage) -> bytes:
         """Return the file's bytes."""
-        return read_image_file(self._folder(record) / record.file_name)
+        return read_image_file(self.path(record))
 
-    def _folder(self, record: CaptionedImage) -> Path:
+    def path(self, record: CaptionedImage) -> Path:
+        """Return where the image file of a pair is.
+
+        Raises:
+            ValueError: If its `data_source` has no folder.
+        """
         if isinstance(self.images, Path):
-            return self.images
+            return self.images / record.file_name
         source = str(record.more.get("data_source"))
         if source not in self.images:
             raise ValueError(
                 f"need a data_source of {', '.join(self.images)}, got {source!r}: image "
                 f"{record.image_id}"
             )
-        return self.images[source]
+        return self.images[source] / record.file_name
 
 
 class JoinedSources:
-    """Several sources, one after the other.
+    """Several sources, one after the other, numbered through.
 
     Args:
         sources: At least one.
@@ -96,9 +102,10 @@ class JoinedSources:
         return int(self._ends[-1])
 
     def caption(self, index: int, epoch: int) -> CaptionedImage:
-        """Return a pair's caption and boxes; its `image_id` is unique only in its source."""
+        """Return a pair's caption and boxes, with its place among all as its `image_id`."""
         which, within = self._find(index)
-        return self.sources[which].caption(within, epoch)
+        record = self.sources[which].caption(within, epoch)
+        return replace(record, image_id=range(len(self))[index])
 
     def image(self, index: int, record: CaptionedImage) -> bytes | np.ndarray:
         """Return a pair's image."""

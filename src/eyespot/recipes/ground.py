@@ -27,9 +27,12 @@ _CLEVR = Network(
 def pretrain_r101() -> GroundRecipe:
     """MDETR-R101 on 1.3 million captions of Flickr30k, COCO and Visual Genome.
 
-    Run:     eyespot train ground/pretrain_r101 --data train.json --val val.json --out DIR \
-             --network.backbone-weights R101 --network.text-weights ROBERTA --network.vocabulary \
-             VOCAB
+    SETS.yaml lists final_flickr_separateGT_train.json and final_mixed_train.json with their folders
+    of images, as docs/data.md shows.
+
+    Run:     eyespot train ground/pretrain_r101 --data SETS.yaml --val \
+             final_flickr_separateGT_val.json --out DIR --network.backbone-weights R101 \
+             --network.text-weights ROBERTA --network.vocabulary VOCAB
     Expect:  Flickr30k val R@1 82.5, RefCOCO val P@1 72.1 (published); not reproduced yet
     Cost:    about a week on 32 V100 (published issue 7)
     """

@@ -19,7 +19,7 @@ from eyespot import dist
 from eyespot.data.annotations import CaptionedImage
 from eyespot.data.answers import ONLY, TYPE, UNKNOWN, YES_OR_NO, AnswerClass, AnswerWords
 from eyespot.data.grounding import GroundingBatch, normalize_padded
-from eyespot.data.grounding_sources import AnnotatedImages, GroundingSource
+from eyespot.data.grounding_sources import AnnotatedImages, GroundingSource, JoinedSources
 from eyespot.data.tokens import Tokenizer
 from eyespot.design.files import write_whole
 from eyespot.errors import RecipeError
@@ -144,8 +144,10 @@ def check_answers(source: GroundingSource, words: AnswerWords, questions: Questi
             'need questions.weighted "all" for one head of all answers, and a weight of 0 or more, '
             f"got {questions}"
         )
-    if isinstance(source, AnnotatedImages) and not all(UNKNOWN in w for w in words.words.values()):
-        for record in source.annotations:
+    if all(UNKNOWN in w for w in words.words.values()):
+        return
+    for one in source.sources if isinstance(source, JoinedSources) else (source,):
+        for record in one.annotations if isinstance(one, AnnotatedImages) else ():
             _class_of(record, words)
 
 

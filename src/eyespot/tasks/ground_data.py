@@ -14,6 +14,7 @@ from eyespot.data.grounding import (
     RandomView,
 )
 from eyespot.data.grounding_folders import open_annotated, read_split
+from eyespot.data.grounding_lists import is_list, open_list
 from eyespot.data.grounding_sources import AnnotatedImages, GroundingSource, open_grounding
 from eyespot.data.loader import Loader
 from eyespot.data.quarantine import Quarantine
@@ -116,17 +117,23 @@ def _open(
         other = changed_scenes(scenes, run.val) if run.val else scenes
         train = SceneCaptions(scenes, "train", with_masks=masks)
         return train, SceneCaptions(other, "val", with_masks=masks), ()
-    if run.data.startswith("scenes") and not run.val:
+    if run.data.partition(":")[0] == "scenes" and not run.val:
         return open_grounding(run.data), open_grounding(run.data, split="val"), ()
     if run.val:
         return _opened(run.data, "train"), _opened(run.val, "val"), ()
+    if is_list(run.data):
+        raise ValueError(
+            f"need --val beside a list of sets, what to evaluate on, got --data {run.data} alone"
+        )
     return _own(Path(run.data))
 
 
 def _opened(source: str, split: str) -> GroundingSource:
-    """Scenes, or all captions of an annotation file or of a folder's split."""
+    """Scenes, or all captions of an annotation file, of a folder's split, or of a list of these."""
     if source.partition(":")[0] == "scenes":
         return open_grounding(source, split=split)
+    if is_list(source):
+        return open_list(Path(source), split)
     return open_annotated(Path(source), split)
 
 

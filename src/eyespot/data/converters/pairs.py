@@ -21,6 +21,8 @@ from eyespot.data.captions import (
 from eyespot.data.sources import lvis_clean_name
 from eyespot.ops.boxes import xywh_to_xyxy
 
+_MIXED = "mixed"
+_COUNT_CHARACTERS = ("tokens_positive_eval", "phrase_types")
 _IRREGULAR = {"person": "people", "man": "men", "woman": "women", "child": "children"}
 
 
@@ -117,23 +119,20 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 def combine_pairs(pairs: Iterable[CaptionedImage]) -> Iterator[CaptionedImage]:
     """Join the captions of each image as `combine_captions` does, boxes and all.
 
-    Of the other keys those stay that all joined pairs have in common; `tokens_negative` becomes the
-    spans of the joined captions.
+    Images are told apart by `file_name` and `data_source`. Of the other keys those stay that all
+    joined pairs have in common, but for those that count characters; `tokens_negative` becomes the
+    spans of the joined captions. Captions of several data sets are of the data set "mixed".
     """
-    by_image: dict[str, list[CaptionedImage]] = {}
+    by_image: dict[tuple[str, str], list[CaptionedImage]] = {}
     for pair in pairs:
-        by_image.setdefault(pair.file_name, []).append(pair)
+        key = pair.file_name, str(pair.more.get("data_source"))
+        by_image.setdefault(key, []).append(pair)
     for group in by_image.values():
         for joined in combine_captions([_as_captioned(pair) for pair in group]):
             members = [group[i] for i in joined.members]
             regions = [region for member in members for region in member.regions]
             spans = joined.captioned.spans
-            first = members[0].more
-            common = {
-                key: value
-                for key, value in first.items()
-                if all(key in m.more and m.more[key] == value for m in members)
-            }
+            common = _in_common([member.more for member in members])
             yield replace(
                 members[0],
                 caption=joined.captioned.caption,
@@ -142,6 +141,19 @@ def combine_pairs(pairs: Iterable[CaptionedImage]) -> Iterator[CaptionedImage]:
                 ),
                 more=common | {"tokens_negative": [list(span) for span in joined.sentences]},
             )
+
+
+def _in_common(mores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The keys that say the same of one joined caption as of each of its parts."""
+    common = {
+        key: value
+        for key, value in mores[0].items()
+        if all(key in more and more[key] == value for more in mores)
+    }
+    if len(mores) > 1:
+        common = {key: value for key, value in common.items() if key not in _COUNT_CHARACTERS}
+    names = {str(more["dataset_name"]) for more in mores if "dataset_name" in more}
+    return common | ({"dataset_name": _MIXED} if len(names) > 1 else {})
 
 
 def list_names(

@@ -54,6 +54,7 @@ def from_refcoco(
             )
             more = {
                 "dataset_name": folder.name,
+                "data_source": "coco",
                 "original_id": image["id"],
                 "sentence_id": sentence["sent_id"],
                 "tokens_negative": [[0, len(text)]],
