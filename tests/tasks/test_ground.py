@@ -19,7 +19,7 @@ from eyespot.data.token_targets import token_targets
 from eyespot.errors import RecipeError
 from eyespot.models.grounder import build_grounder
 from eyespot.predict.grounder import Grounder
-from eyespot.recipes import ground, swav
+from eyespot.recipes import ground, ground_finetune, swav
 from eyespot.tasks import ground as task
 from eyespot.tasks.ground import GroundRecipe
 from eyespot.tasks.ground_evaluation import referring_scores
@@ -28,7 +28,7 @@ from eyespot.tasks.ground_predictions import evaluated_phrases, predict_boxes
 from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 from eyespot.tasks.run import Place, Run, evaluate, prepare, train
 from eyespot.train import loop
-from eyespot.weights.files import read_file
+from eyespot.weights.files import read_file, save_weights
 from eyespot.weights.named_grounders import grounder_file
 from tests.distributed import run_ranks
 
@@ -227,7 +227,7 @@ def test_published_masks_begin_with_the_boxes_of_the_first_step(tmp_path):
     small = ground.smoke()
     first = replace(small, epochs=1, network=replace(small.network, dim=128, num_heads=8))
     train(first, run(tmp_path / "boxes"))
-    published = ground.phrasecut_masks()
+    published = ground_finetune.phrasecut_masks()
     recipe = replace(
         first,
         network=replace(
@@ -268,6 +268,21 @@ def test_expressions_teach_what_is_final_beside_captions_that_do_not_say(tmp_pat
     assert len(rows) == 12
     assert all(0 < loss < 2 for loss in rows[4:])
     assert "eyespot_scenes_P@1" in outcome.metrics
+
+
+def test_the_log_says_how_often_what_is_final_is_told_right(tmp_path):
+    """A network whose head says yes to every box is right where the data say yes."""
+    recipe = smoke(words=replace(smoke().words, steps=0))
+    prepared = prepare(recipe, run(tmp_path / "a"), _place())
+    head = prepared.job.modules["model"].isfinal_embed
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(5.0)
+    batch = next(prepared.batches(0))
+    said = batch.is_final[~batch.is_final.isnan()]
+    assert 0 < said.mean() < 1
+    values = prepared.train_step(prepared.job, batch)
+    assert_close(values["accuracy_isfinal"], said.mean())
 
 
 def test_a_vocabulary_of_the_captions_knows_their_words_and_spells_others(tmp_path):
@@ -390,6 +405,65 @@ def test_published_groups_rates_and_frozen_parts(tmp_path):
     assert not any("pooler" in name for name in groups["text"])
     left = {n for n, _ in model.named_parameters()} - set().union(*groups.values())
     assert {n.split(".")[2] for n in left if "backbone" in n} == {"stem", "s1"}
+
+
+@pytest.mark.parametrize(
+    ("rate", "start"),
+    [("lr_backbone", "backbone."), ("lr_text", "transformer.text_encoder.")],
+)
+def test_a_rate_of_0_freezes_and_leaves_the_clipped_norm(rate, start, tmp_path):
+    """The norm is that of the other gradients alone, and nothing of the part moves."""
+    rates = replace(smoke().rates, clip=1e-3)
+    recipe = smoke(words=replace(smoke().words, steps=0), rates=rates, average=0.0)
+    every = first_gradients(recipe, tmp_path / "every")
+    part = {name for name in every if name.startswith(start)}
+    assert part
+    assert float(torch.cat([every[name].flatten() for name in part]).norm()) > 1e-3
+    frozen = replace(recipe, rates=replace(rates, **{rate: 0.0}))
+    torch.manual_seed(0)
+    prepared = prepare(frozen, run(tmp_path / "frozen"), _place())
+    model = prepared.job.modules["model"]
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    values = prepared.train_step(prepared.job, next(prepared.batches(0)))
+    rest = torch.cat([g.flatten() for name, g in every.items() if name not in part])
+    assert_close(values["gradient_norm"], rest.norm(), rtol=1e-4, atol=0)
+    # the first step has no rate, so take another
+    prepared.job.step = 1
+    prepared.train_step(prepared.job, next(prepared.batches(1)))
+    moved = {name for name, value in model.named_parameters() if not value.equal(before[name])}
+    assert moved
+    assert not any(name.startswith(start) for name in moved)
+    groups = prepared.job.optimizers["optimizer"].param_groups
+    assert {"lr_backbone": "backbone", "lr_text": "text"}[rate] not in {g["name"] for g in groups}
+
+
+def first_gradients(recipe, out):
+    """Gradients of the first batch, by name."""
+    torch.manual_seed(0)
+    prepared = prepare(recipe, run(out), _place())
+    model, kept = prepared.job.modules["model"], {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(
+                lambda p, name=name: kept.update({name: p.grad.clone()})
+            )
+    prepared.train_step(prepared.job, next(prepared.batches(0)))
+    return kept
+
+
+def test_new_weights_that_are_never_trained_are_named(tmp_path):
+    bare = smoke(words=replace(smoke().words, steps=0), frozen=("backbone.body.stem.",))
+    (note,) = [n for n in prepare(bare, run(tmp_path / "a"), _place()).notes if "never" in n]
+    assert "trained: backbone.body.stem.; begin with trained ones by --network.backb" in note
+    slow = replace(bare, frozen=(), rates=replace(bare.rates, lr_text=0.0))
+    (note,) = [n for n in prepare(slow, run(tmp_path / "b"), _place()).notes if "never" in n]
+    assert "transformer.text_encoder." in note
+    begun = replace(bare, start_from=str(tmp_path / "begun.safetensors"))
+    job = prepare(bare, run(tmp_path / "e"), _place()).job
+    save_weights(job.modules["model"].state_dict(), begun.start_from, job.about)
+    assert not any("never" in n for n in prepare(begun, run(tmp_path / "c"), _place()).notes)
+    with pytest.raises(RecipeError, match="need words.steps=0 with rates.lr_backbone=0, got 4"):
+        prepare(smoke(rates=replace(bare.rates, lr_backbone=0.0)), run(tmp_path / "d"), _place())
 
 
 @pytest.mark.parametrize("name", ground.RECIPES)

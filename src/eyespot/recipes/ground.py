@@ -2,7 +2,8 @@
 
 Paper: MDETR (arXiv 2104.12763), appendix; hyperparameters as in its published code and commands.
 Annotations: Zenodo record 4729015 (natural images) and 4721981 (CLEVR). `VOCAB` is a folder with
-roberta-base's tokenizer.json, or vocab.json and merges.txt.
+roberta-base's tokenizer.json, or vocab.json and merges.txt. Published fine-tunings on natural
+images are in `recipes.ground_finetune`.
 """
 
 from collections.abc import Callable
@@ -10,11 +11,11 @@ from dataclasses import replace
 
 from eyespot.data.scene_captions import ScenesSettings
 from eyespot.data.scenes import SceneConfig
+from eyespot.recipes.ground_finetune import RECIPES as FINETUNED
 from eyespot.tasks.ground import GroundRecipe
 from eyespot.tasks.ground_network import Network
-from eyespot.tasks.ground_parts import Rates, Weights, Words
+from eyespot.tasks.ground_parts import Rates, Words
 
-_FINE = Rates(lr=5e-5, lr_backbone=1e-5, lr_text=1e-5)
 _CLEVR = Network(
     backbone="ResNet-18",
     text="distilroberta-base",
@@ -59,95 +60,16 @@ def pretrain_eb5() -> GroundRecipe:
     return _efficientnet("EfficientNet-B5")
 
 
-def refcoco() -> GroundRecipe:
-    """RefCOCO from the pretrained network.
-
-    Run:     eyespot train ground/refcoco --data finetune_refcoco_train.json --val \
-             finetune_refcoco_val.json --out DIR --start-from PRETRAINED --network.vocabulary VOCAB
-    Expect:  val P@1 86.75, testA 89.58, testB 81.41 (published, R101); not reproduced yet
-    Cost:    about two days on 2 RTX 8000 (published issue)
-    """
-    return replace(pretrain_r101(), epochs=5, batch_size=8, rates=replace(_FINE, drop_epoch=3))
-
-
-def refcoco_plus() -> GroundRecipe:
-    """RefCOCO+ from the pretrained network.
-
-    Run:     as ground/refcoco, with finetune_refcoco+_*.json
-    Expect:  val P@1 79.52, testA 84.09, testB 70.62 (published, R101); not reproduced yet
-    Cost:    as ground/refcoco
-    """
-    return refcoco()
-
-
-def refcocog() -> GroundRecipe:
-    """RefCOCOg from the pretrained network.
-
-    Run:     as ground/refcoco, with finetune_refcocog_*.json
-    Expect:  val P@1 81.64, test 80.89 (published, R101); not reproduced yet
-    Cost:    10 to 15 hours on 2 RTX 8000 (published issue)
-    """
-    return replace(refcoco(), epochs=3, rates=replace(_FINE, drop_epoch=2))
-
-
-def grefcoco() -> GroundRecipe:
-    """Expressions with none, one or several referents (gRefCOCO), from the pretrained network.
-
-    Paper: GREC (arXiv 2308.16182); epochs, rates and batch of its code's command.
-
-    Run:     as ground/refcoco, with files of `eyespot data convert refcoco --folder grefcoco`
-    Expect:  val Pr@F1=1 42.7 and N-acc 36.3, testA 50.0 and 34.5, testB 36.5 and 31.0 (published,
-             R101, by GIoU); not reproduced yet
-    Cost:    not published
-    """
-    return refcoco()
-
-
-def phrasecut_boxes() -> GroundRecipe:
-    """PhraseCut, first step: boxes.
-
-    Run:     as ground/refcoco, with finetune_phrasecut_train.json and finetune_phrasecut_miniv.json
-    Expect:  not published for this step
-    Cost:    not published
-    """
-    return replace(pretrain_r101(), epochs=10, rates=replace(_FINE, drop_epoch=11))
-
-
-def phrasecut_masks() -> GroundRecipe:
-    """PhraseCut, second step: masks on the frozen detector of the first.
-
-    Run:     as ground/phrasecut_boxes, with --start-from its weights; its heads that this network
-             does without are left out
-    Expect:  mean IoU 53.1, Pr@0.5 56.1 (published, R101); not reproduced yet
-    Cost:    not published
-    """
-    recipe = pretrain_r101()
-    return replace(
-        recipe,
-        network=replace(recipe.network, with_masks=True, alignment_dim=0),
-        epochs=35,
-        rates=Rates(drop_epoch=25),
-        weights=Weights(auxiliary=False),
-        average=0.0,
-        frozen=("detr.",),
-    )
-
-
-def lvis() -> GroundRecipe:
-    """LVIS, 10 percent of its training images; each category's name is a caption.
-
-    Run:     as ground/refcoco, with finetune_lvis10_train.json
-    Expect:  minival fixed AP 24.2, rare 20.9 (published, R101); not reproduced yet
-    Cost:    64 GPUs, time not published
-    """
-    return replace(pretrain_r101(), epochs=150, rates=Rates(drop_epoch=120))
-
-
 def clevr_boxes() -> GroundRecipe:
-    """CLEVR-medium, first stage: the boxes that a question speaks of, from scratch.
+    """CLEVR-medium, first stage: the boxes that a question speaks of, with no grounder before it.
+
+    R18 are ImageNet's weights of ResNet-18 (torchvision's file), DISTILROBERTA those of
+    distilroberta-base. The norms and the first stage of the backbone stay as they are, so random
+    weights will not do.
 
     Run:     eyespot train ground/clevr_boxes --data medium/train.json --val medium/val.json \
-             --out DIR --network.vocabulary VOCAB
+             --out DIR --network.backbone-weights R18 --network.text-weights DISTILROBERTA \
+             --network.vocabulary VOCAB
     Expect:  class-agnostic AP 99.0 (secondary source); not reproduced yet
     Cost:    one GPU, time not published
     """
@@ -156,11 +78,12 @@ def clevr_boxes() -> GroundRecipe:
         epochs=30,
         rates=Rates(drop_epoch=20),
         views="clevr",
+        average=0.0,
     )
 
 
 def clevr_ref() -> GroundRecipe:
-    """CLEVR-Ref+: which of the boxes of an expression is the one it means.
+    """CLEVR-Ref+: which of the boxes of an expression is the one it means; CLEVR's other numbers.
 
     Run:     as ground/clevr_boxes, with clevrref/*.json
     Expect:  P@1 100 on expressions with one referent (published; its recipe is not)
@@ -415,13 +338,7 @@ RECIPES: dict[str, Callable[[], GroundRecipe]] = {
         pretrain_r101,
         pretrain_eb3,
         pretrain_eb5,
-        refcoco,
-        refcoco_plus,
-        refcocog,
-        grefcoco,
-        phrasecut_boxes,
-        phrasecut_masks,
-        lvis,
+        *FINETUNED.values(),
         clevr_boxes,
         clevr_ref,
         scenes_small,

@@ -52,7 +52,14 @@ from eyespot.tasks.ground_network import (
     own_parts,
 )
 from eyespot.tasks.ground_parts import Rates, Weights, Words
-from eyespot.tasks.ground_rates import WORDS, freeze_, set_rates_, word_head
+from eyespot.tasks.ground_rates import (
+    WORDS,
+    freeze_,
+    frozen_starts,
+    new_and_frozen,
+    set_rates_,
+    word_head,
+)
 from eyespot.tasks.run import Place, Prepared, Run
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
@@ -144,7 +151,9 @@ def prepare(recipe: GroundRecipe, run: Run, place: Place) -> Prepared:
     if recipe.start_from:
         with grounder_file(recipe.start_from) as path:
             notes += load_grounder_weights(network, path, without=own_parts(recipe.network))
-    freeze_(network, recipe.frozen)
+    frozen = frozen_starts(recipe.frozen, recipe.rates)
+    notes += new_and_frozen(recipe.network, frozen, start_from=recipe.start_from)
+    freeze_(network, frozen)
     modules: dict[str, nn.Module] = {"model": network}
     if recipe.average:
         modules["average"] = copy.deepcopy(network).requires_grad_(False)
@@ -358,7 +367,7 @@ def _word_loss(
 def _box_terms(training: _Training) -> list[str]:
     names = ["loss_ce", "loss_bbox", "loss_giou", "cardinality_error"]
     names += ["loss_contrastive_align"] if training.spec.alignment_dim else []
-    return names + (["loss_isfinal"] if training.spec.with_is_final else [])
+    return names + (["loss_isfinal", "accuracy_isfinal"] if training.spec.with_is_final else [])
 
 
 def _no_terms(training: _Training) -> dict[str, Tensor]:
@@ -414,3 +423,8 @@ def _check(recipe: GroundRecipe) -> None:
     rates: Any = recipe.rates
     if min(rates.lr, rates.lr_backbone, rates.lr_text, rates.clip) < 0:
         raise RecipeError(f"need rates and clip of 0 or more, got {rates}")
+    if recipe.words.steps and not recipe.rates.lr_backbone:
+        raise RecipeError(
+            f"need words.steps=0 with rates.lr_backbone=0, got {recipe.words.steps}: the first "
+            "phase trains the backbone alone"
+        )

@@ -11,8 +11,8 @@ class Rates:
 
     Attributes:
         lr: Of the transformer and the heads.
-        lr_backbone: Of the backbone.
-        lr_text: Of the text encoder.
+        lr_backbone: Of the backbone; 0 freezes it.
+        lr_text: Of the text encoder; 0 freezes it.
         weight_decay: Of everything.
         clip: Greatest norm of the gradient.
         shape: Of the schedule (`optim.grounding_rates`).

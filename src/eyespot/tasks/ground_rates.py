@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from eyespot.optim.grounding_rates import grounding_factors
+from eyespot.tasks.ground_network import Network, own_parts
 from eyespot.tasks.ground_parts import Rates, Words
 
 WORDS = "words"
@@ -42,12 +43,44 @@ def set_rates_(
         group["lr"] = found[group["name"]]
 
 
+def frozen_starts(frozen: tuple[str, ...], rates: Rates) -> tuple[str, ...]:
+    """Return the starts of names of all parameters that are not trained.
+
+    Those that the recipe freezes, and a backbone or text encoder whose rate is 0: its gradients
+    then count for nothing in the clipped norm either, as in the published code.
+    """
+    backbone = ("backbone.",) if rates.lr_backbone == 0 else ()
+    text = ("transformer.text_encoder.",) if rates.lr_text == 0 else ()
+    return (*frozen, *backbone, *text)
+
+
 def freeze_(network: nn.Module, starts: tuple[str, ...]) -> None:
     """Stop training what the recipe names, and the text encoder's pooler, which nothing uses."""
     starts = (*starts, "transformer.text_encoder.pooler.")
     for name, parameter in network.named_parameters():
         if name.startswith(starts) or name.removeprefix("detr.").startswith(starts):
             parameter.requires_grad_(False)
+
+
+def new_and_frozen(network: Network, starts: tuple[str, ...], *, start_from: str) -> list[str]:
+    """Say which parts neither begin with weights of others nor ever learn; one note or none.
+
+    Args:
+        network: Of the recipe.
+        starts: Of names of parameters that are not trained.
+        start_from: The grounder it begins with; "" for none.
+    """
+    if start_from:
+        return []
+    left = [start for start in starts if not start.startswith(own_parts(network))]
+    if network.frozen_norms and not network.backbone_weights:
+        left.append("the backbone's norms (--network.frozen-norms)")
+    if not left:
+        return []
+    return [
+        f"new weights that will never be trained: {', '.join(left)}; begin with trained ones by "
+        "--network.backbone-weights, --network.text-weights or --start-from, or train them"
+    ]
 
 
 def word_head(dim: int, vocab_size: int) -> nn.Module:
