@@ -407,11 +407,11 @@ def _build(recipe: SelfSupRecipe, place: Place) -> Build:
     known = to_spec(recipe.model)
     if recipe.passes == "padded" and isinstance(known, ViTSpec):
         raise RecipeError('need a convolutional model for passes "padded", got a ViT')
-    spec = replace(known, num_classes=0, image_size=largest)
     if recipe.zero_init:
-        if not isinstance(spec, AnyNetSpec):
+        if not isinstance(known, AnyNetSpec):
             raise RecipeError(f"need a RegNet or ResNet for zero_init, got {recipe.model}")
-        spec = replace(spec, zero_init_residual=True)
+        known = replace(known, zero_init_residual=True)
+    spec = replace(known, num_classes=0, image_size=largest)
     speed = speed_of(recipe.precision, recipe.compile, spec, place)
     return Build(
         spec,
