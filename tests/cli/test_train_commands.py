@@ -135,6 +135,18 @@ def test_a_run_does_without_the_spec_file_it_was_given(capsys, tmp_path, spec_fi
     assert "error" in json.loads(printed)
 
 
+def test_a_run_of_before_a_number_was_there_goes_on(capsys, tmp_path, spec_file):
+    out = tmp_path / "run"
+    assert train(capsys, out, "--model", spec_file)[0] == 0
+    stored = json.loads((out / "recipe.json").read_text())
+    del stored["recipe"]["schedule"]["wave"], stored["recipe"]["pictures"]["filter"]
+    (out / "recipe.json").write_text(json.dumps(stored))
+    assert train(capsys, out, "--model", spec_file)[0] == 0
+    code, _, error = train(capsys, out, "--model", spec_file, "--schedule.wave", "full")
+    assert code == 2
+    assert "schedule.wave is 'full' and was 'half'" in error
+
+
 def test_a_changed_spec_file_is_refused_and_evaluation_keeps_the_old(capsys, tmp_path, spec_file):
     out = tmp_path / "run"
     train(capsys, out, "--model", spec_file)

@@ -14,7 +14,6 @@ from eyespot.data.sampling import (
     Order,
     permute,
     permute_windows,
-    shuffled_stream,
 )
 
 SEEDS = st.integers(0, (1 << 64) - 1)
@@ -165,27 +164,6 @@ def test_a_rank_without_samples_leaves_the_step_out():
     assert [len(of_rank) for of_rank in batches] == [1, 2, 1, 2]
     seen = sorted(index for of_rank in batches for batch in of_rank for _, _, index in batch)
     assert seen == list(range(10))  # nobody twice, nobody left out
-
-
-@given(length=st.integers(0, 100), window=st.integers(1, 40), start=st.integers(0, 110), seed=SEEDS)
-@settings(max_examples=25)
-def test_a_stream_goes_on_from_any_item(length, window, start, seed):
-    def open_at(place):
-        return iter(range(place, length))
-
-    whole = list(shuffled_stream(open_at, window=window, seed=seed, epoch=1))
-    assert sorted(whole) == list(range(length))
-    for first in range(0, length, window):
-        block = whole[first : first + window]
-        assert sorted(block) == list(range(first, first + len(block)))
-    rest = list(shuffled_stream(open_at, window=window, seed=seed, epoch=1, start=start))
-    assert rest == whole[start:]
-
-
-def test_a_stream_is_mixed():
-    mixed = list(shuffled_stream(lambda at: iter(range(at, 64)), window=16, seed=0, epoch=0))
-    patterns = {tuple(np.argsort(mixed[i : i + 16]).tolist()) for i in range(0, 64, 16)}
-    assert len(patterns) == 4
 
 
 @pytest.mark.parametrize(

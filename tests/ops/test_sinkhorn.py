@@ -196,6 +196,15 @@ def test_two_ranks_match_the_reference():
             assert_close(codes[method].double(), expected, rtol=0, atol=tol)
 
 
+def test_two_ranks_match_the_reference_in_float32():
+    rank_scores = [torch.tensor(s, dtype=torch.float32) for s in TWO_RANKS["rank_scores"]]
+    for rank, codes in enumerate(run_ranks(codes_of_this_rank, rank_scores)):
+        expected = torch.tensor(TWO_RANKS["rank_expected"][rank], dtype=torch.float32)
+        for method in METHODS:
+            assert codes[method].dtype == torch.float32
+            assert_close(codes[method], expected, rtol=0, atol=5e-6)
+
+
 def test_ranks_with_uneven_batches_equal_one_process():
     scores = torch.rand(9, 7, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     results = run_ranks(codes_of_this_rank, list(scores.split([2, 4, 3])), world_size=3)

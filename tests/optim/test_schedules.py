@@ -11,6 +11,7 @@ from eyespot.optim.schedules import (
     cosine,
     exponential,
     linear,
+    restarts,
     steps,
     swav_rate,
     vissl_rate,
@@ -69,6 +70,41 @@ def test_pycls_cosine_with_warmup(base, epochs, length, final, rates):
     for epoch, expected in rates.items():
         rate = base * cosine(epoch, epochs, final=final) * warmup(epoch, length)
         assert_close(rate, expected, rtol=3e-5 if epoch == 99 else 1e-7, atol=0)
+
+
+def waves(wave, peaks, *, share=0.25, final=0.1, total=40):
+    return [
+        restarts(t, total, share=share, wave=wave, peaks=peaks, final=final)
+        for t in range(total + 1)
+    ]
+
+
+def test_half_waves_fall_and_jump_to_their_peaks():
+    """Four waves of ten steps, by the formula of one wave."""
+    half = [(1 + math.cos(math.pi * t / 10)) / 2 for t in range(10)]
+    for factor in (1.0, 0.5):
+        got = waves("half", factor)
+        for t in range(40):
+            peak = factor ** (t // 10)
+            assert_close(got[t], 0.1 + (peak - 0.1) * half[t % 10])
+        assert_close(got[40], 0.1)
+    on_one_cosine = waves("half", None)
+    assert_close(on_one_cosine[::10], [cosine(t, 40, final=0.1) for t in (0, 10, 20, 30, 40)])
+
+
+def test_full_waves_fall_and_rise():
+    got = waves("full", 1.0)
+    assert_close(got, [0.1 + 0.9 * (1 + math.cos(math.pi * t / 5)) / 2 for t in range(41)])
+    assert got[5] == got[15] == pytest.approx(0.1)
+
+
+def test_one_half_wave_is_the_plain_cosine_and_waves_may_be_cut_short():
+    for peaks in (1.0, 0.3, None):
+        assert_close(waves("half", peaks, share=1.0), [cosine(t, 40, final=0.1) for t in range(41)])
+    cut = waves("half", 0.5, share=0.3, final=0.0)  # waves of 12: the last has four of them
+    assert_close(cut[36:], [0.125 * (1 + math.cos(math.pi * t / 12)) / 2 for t in range(5)])
+    with pytest.raises(ValueError, match="need waves of a share above 0 to 1 of the run, got 0"):
+        waves("half", 1.0, share=0.0)
 
 
 def test_pycls_exponential_with_warmup():

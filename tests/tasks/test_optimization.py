@@ -1,6 +1,7 @@
 """Schedules against pycls' check values, groups against Early Convolutions' rule."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from eyespot.tasks.optimization import (
     rate_factor,
     set_rates_,
 )
+from eyespot.tasks.ranges import check_schedule
 
 # Check values of the reference: base, schedule, epochs, {epoch: rate}.
 REFERENCE = [
@@ -98,6 +100,37 @@ def test_swavs_and_vissls_shapes_are_their_rates_over_the_peak():
         assert 4.8 * rate_factor(vissl, step, steps_per_epoch=10, epochs=4) == pytest.approx(theirs)
     with pytest.raises(RecipeError, match='need per "step"'):
         rate_factor(Schedule("swav"), 0, steps_per_epoch=10, epochs=4)
+
+
+def test_waves_and_the_plateaus_constant_come_after_a_warmup():
+    waves = Schedule(
+        "restarts", warmup_epochs=1, warmup_start=0.0, wave_share=0.5, wave_peaks=0.2, per="step"
+    )
+    rates = [rate_factor(waves, i, steps_per_epoch=10, epochs=4) for i in range(41)]
+    half = [(1 + math.cos(math.pi * i / 20)) / 2 for i in range(20)]
+    assert rates[:10] == pytest.approx([i / 10 * half[i] for i in range(10)])
+    assert rates[10:20] == pytest.approx(half[10:])
+    assert rates[20:40] == pytest.approx([0.2 * factor for factor in half])
+    one = replace(waves, wave_peaks=0.0)  # peaks on one cosine over the run
+    assert rate_factor(one, 20, steps_per_epoch=10, epochs=4) == pytest.approx(0.5)
+    flat = Schedule("plateau", warmup_epochs=1, warmup_start=0.0, per="step")
+    rates = [rate_factor(flat, i, steps_per_epoch=10, epochs=4) for i in (0, 5, 10, 39)]
+    assert rates == pytest.approx([0, 0.5, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "watches", "sentence"),
+    [
+        (Schedule("plateau", per="step"), False, "need a pretraining"),
+        (Schedule("plateau"), True, 'got per "epoch"'),
+        (Schedule("plateau", per="step", drop=1.0), True, "schedule.drop of 1e-06 or more, below"),
+        (Schedule("plateau", per="step", plateau_steps=0), True, "plateau_steps of 1 or more"),
+        (Schedule("restarts", wave_share=1.5), False, "wave_share of 1e-06 to 1, got 1.5"),
+    ],
+)
+def test_schedules_that_cannot_be_followed_are_refused(schedule, watches, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        check_schedule(schedule, 10, watches_loss=watches)
 
 
 def test_a_run_may_end_inside_an_epoch():

@@ -294,7 +294,7 @@ def test_a_shard_replaced_by_another_of_as_many_images_is_refused(tmp_path, shar
         running.train(recipe, Run(str(shards), tmp_path / "run", workers=0))
 
 
-def stop_after(steps, recipe, source, out):
+def stop_after(steps, recipe, source, out, **changes):
     plain = selfsup.train_step
 
     def dying(recipe, training, pictures, rates, job, batch):
@@ -305,7 +305,8 @@ def stop_after(steps, recipe, source, out):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(selfsup, "train_step", dying)
-        running.train(recipe, Run(str(source), out, workers=0, checkpoint_every=2))
+        run = Run(str(source), out, workers=0, checkpoint_every=2)
+        running.train(recipe, replace(run, **changes))
 
 
 def test_colours_on_the_device_are_the_loaders_and_go_on_to_the_bit(tmp_path, shards):
@@ -325,6 +326,53 @@ def test_colours_on_the_device_are_the_loaders_and_go_on_to_the_bit(tmp_path, sh
     )
     for one, other in zip(late, early, strict=True):
         assert (one - other).abs().mean() < 0.02  # of the spread of a channel: one level
+
+
+def test_queue_stream_and_plateau_go_on_to_the_bit(tmp_path, shards):
+    """Killed in the middle of a window of losses, in the second pass over shards, queue full."""
+    schedule = Schedule(
+        "plateau", warmup_epochs=0.5, warmup_start=0.1, plateau_steps=2, drop=0.5, per="step"
+    )
+    recipe = make("swav", tmp_path, epochs=3, window=32, schedule=schedule)
+    places = {"workers": 0, "checkpoint_every": 2, "log_every": 1}
+    running.train(recipe, Run(str(shards), tmp_path / "whole", **places))
+    for stop in (5, 12):
+        with pytest.raises(KeyboardInterrupt):
+            stop_after(stop, recipe, shards, tmp_path / "run", log_every=1)
+    running.train(recipe, Run(str(shards), tmp_path / "run", **(places | {"workers": 2})))
+    (step, tensors, lines), (other_step, others, other_lines) = (
+        stored(tmp_path / each) for each in ("whole", "run")
+    )
+    assert step == other_step == 18
+    assert lines == other_lines
+    assert tensors.keys() == others.keys()
+    for key, value in tensors.items():
+        assert torch.equal(value, others[key]), key
+    assert tensors["queue.batches"].flatten(1, 2).any(-1).all()
+    lines = [line for line in lines if "lr" in line]
+    losses, factor, lowest = [], 1.0, math.inf  # the rates by hand, from the losses
+    for line in lines:
+        up = min(1.0, 0.1 + 0.9 * (line["step"] - 1) / 3)
+        assert line["lr"] == pytest.approx(0.3 * up * factor), line["step"]
+        if line["step"] > 3:
+            losses.append(line["loss"])
+        if len(losses) == 2:
+            factor *= 1.0 if sum(losses) / 2 < lowest else 0.5
+            lowest, losses = min(lowest, sum(losses) / 2), []
+    assert factor < 1
+    assert tensors["plateau.factor"].item() == factor
+
+
+def samples_of_ranks(recipe, source, out):
+    steps = served(recipe, source, out, parallel="ddp")
+    return torch.tensor(steps)
+
+
+def test_any_number_of_ranks_serves_the_samples_of_shards_in_one_order(tmp_path, shards):
+    recipe = make("after", tmp_path, epochs=1, window=32)
+    wanted = torch.tensor(served(recipe, shards, tmp_path / "one"))  # [steps, 16]
+    parts = run_ranks(samples_of_ranks, recipe, str(shards), tmp_path / "two", world_size=2)
+    assert torch.equal(torch.cat(list(parts), dim=1), wanted)
 
 
 def views_of(recipe, source, tmp_path):
@@ -368,6 +416,14 @@ def test_a_run_begins_with_an_earlier_ones_weights_head_and_all(tmp_path):
         )
 
 
+@pytest.mark.parametrize("zero", [True, False])
+def test_residual_branches_begin_with_nothing_if_asked(zero, tmp_path):
+    network = prepared_network(make("moco", tmp_path, zero_init=zero), tmp_path)
+    gains = [v for k, v in network.named_parameters() if k.endswith("f.c_bn.weight")]
+    assert len(gains) == 3
+    assert all(bool((gain == (0 if zero else 1)).all()) for gain in gains)
+
+
 def prepared_network(recipe, tmp_path):
     place = running.Place(torch.device("cpu"), "none", 0, None)
     run = Run(str(FASHION), tmp_path / "second", workers=0)
@@ -393,6 +449,7 @@ def prepared_network(recipe, tmp_path):
         ({"batch_size": 15, "accumulate": 2}, "share evenly, got 15"),
         ({"epochs": 0}, "got 0, 16, 1, 0, 0, 0"),
         ({"model": "ViT-P-1GF", "passes": "padded"}, "got a ViT"),
+        ({"model": "ViT-P-1GF", "zero_init": True}, "RegNet or ResNet for zero_init, got ViT-P"),
         ({"schedule": Schedule("swav")}, 'need per "step"'),
         (
             {"method": replace(METHODS["after"], power_law=math.nan)},

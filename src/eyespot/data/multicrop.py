@@ -69,6 +69,7 @@ PRESETS: dict[str, tuple[Crops, ...]] = {
     "six_160": (Crops(6, 160, (0.14, 1.0)),),
     "simclr": (Crops(2, 224, (0.08, 1.0)),),
     "moco_v2": (Crops(2, 224, (0.2, 1.0), _MOCO),),
+    "moco_vissl": (Crops(2, 224, (0.08, 1.0), _MOCO),),
     "byol": (Crops(1, 224, (0.08, 1.0), _BYOL), Crops(1, 224, (0.08, 1.0), _BYOL_2)),
 }
 """Crops of the published recipes."""

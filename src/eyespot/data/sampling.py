@@ -6,10 +6,8 @@ that order; a rank takes its part of the batch. So the order depends on neither 
 and a run goes on from any step without replaying what came before.
 """
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -19,8 +17,6 @@ from eyespot.data.draws import Draws
 _ROUNDS = 8
 _MIN_BITS = 6  # fewer make orders of a handful of samples uneven
 _NO_SAMPLE = -1  # the index whose draws belong to the order itself
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -178,27 +174,6 @@ def permute_windows(
         blocks[whole] = permute(blocks[whole], num_whole, seed, epoch, stream=2)
     turn = Draws(seed, epoch, _NO_SAMPLE, 3).integer(size)
     return np.asarray((blocks * window + inner + turn) % size)
-
-
-def shuffled_stream(
-    open_at: Callable[[int], Iterator[Item]], *, window: int, seed: int, epoch: int, start: int = 0
-) -> Iterator[Item]:
-    """Yield a stream's items, mixed inside windows; the number yielded is an exact cursor.
-
-    Args:
-        open_at: Returns the stream from an item on.
-        window: Items mixed together, and kept in memory.
-        seed: Of the run.
-        epoch: Which pass over the stream.
-        start: How many items were yielded before; the rest comes as if never stopped.
-    """
-    block, skip = divmod(start, window)
-    stream = open_at(block * window)
-    while items := list(itertools.islice(stream, window)):
-        order = permute(np.arange(len(items)), len(items), seed, epoch, stream=4 + block)
-        for place in order.tolist()[skip:]:
-            yield items[place]
-        block, skip = block + 1, 0
 
 
 def _round_keys(seed: int, epoch: int, stream: int) -> np.ndarray:

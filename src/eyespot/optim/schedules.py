@@ -1,14 +1,15 @@
 """Learning rates and averaging rates as pure functions of how far a run has come.
 
-Decay shapes (`cosine`, `linear`, `exponential`, `steps`) and `warmup` are factors of a base rate,
-to be multiplied. Their time is the caller's: a step for rates that change every step, an epoch for
-rates that stay the same within one (pycls). `swav_rate` and `vissl_rate` are rates, in the two
-forms in which SwAV's own code and VISSL's warm up and decay; both change every step.
+Decay shapes (`cosine`, `restarts`, `linear`, `exponential`, `steps`) and `warmup` are factors of a
+base rate, to be multiplied. Their time is the caller's: a step for rates that change every step, an
+epoch for rates that stay the same within one (pycls). `swav_rate` and `vissl_rate` are rates, in
+the two forms in which SwAV's own code and VISSL's warm up and decay; both change every step.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 SWITCH_MARGIN = 1e-6
 """How much VISSL adds to its progress before asking whether warmup is over."""
@@ -28,6 +29,47 @@ def cosine(time: int, total: int, *, final: float = 0.0) -> float:
         ValueError: If time lies outside 0 to total.
     """
     return (1 - final) * (1 + math.cos(math.pi * _progress(time, total))) / 2 + final
+
+
+def restarts(
+    time: int,
+    total: int,
+    *,
+    share: float,
+    wave: Literal["half", "full"],
+    peaks: float | None,
+    final: float = 0.0,
+) -> float:
+    """Return cosine waves of equal length, one after another.
+
+    Paper: SGDR (arXiv 1608.03983), section 3, in the forms of SEER's code (VISSL). The last wave
+    ends where the run does, whole or not.
+
+    Args:
+        time: Steps or epochs done, from 0.
+        total: All there are, in the same unit.
+        share: Of the run that a wave lasts, above 0 to 1.
+        wave: "half" runs from the peak down to `final` and jumps to the next peak, "full" runs
+            down and up again.
+        peaks: What each peak is multiplied by to get the next one; None for the factor that one
+            cosine over the whole run has where the wave begins.
+        final: Lowest factor.
+
+    Raises:
+        ValueError: If time lies outside 0 to total, or the share outside 0 to 1.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"need waves of a share above 0 to 1 of the run, got {share:g}")
+    waves = _progress(time, total) / share
+    number = math.floor(waves + SWITCH_MARGIN)
+    if number and time == total and abs(waves - number) < SWITCH_MARGIN:
+        number -= 1  # the end of the last wave, no new one
+    phase = max(0.0, waves - number) * (math.pi if wave == "half" else 2 * math.pi)
+    if peaks is None:
+        peak = final + (1 - final) * (1 + math.cos(math.pi * number * share)) / 2
+    else:
+        peak = peaks**number
+    return final + (peak - final) * (1 + math.cos(phase)) / 2
 
 
 def linear(time: int, total: int, *, final: float = 0.0) -> float:

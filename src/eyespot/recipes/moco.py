@@ -1,4 +1,4 @@
-"""MoCo v2 (arXiv 2003.04297) as VISSL runs it."""
+"""MoCo v2 (arXiv 2003.04297) as VISSL runs it: crops of 0.08 to 1 (its authors: of 0.2 to 1)."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,8 @@ def resnet50_200ep() -> SelfSupRecipe:
     return SelfSupRecipe(
         method=MoCo(),
         model="ResNet-50",
-        crops=PRESETS["moco_v2"],
+        zero_init=True,
+        crops=PRESETS["moco_vissl"],
         epochs=200,
         batch_size=256,
         optimizer=OptimizerSettings(

@@ -109,6 +109,20 @@ def rg_128gf() -> SelfSupRecipe:
     return replace(recipe, schedule=replace(recipe.schedule, shape="swav", final=1.0))
 
 
+def rg_128gf_stream() -> SelfSupRecipe:
+    """RegNetY-128GF on a stream without end: the rate is halved when the loss stops improving.
+
+    The paper names the rule and not how long the loss is watched: here windows of 5,000 steps are
+    compared (schedule.plateau_steps). How long it trains is for --epochs or --steps to say.
+
+    Run:     torchrun ... -m eyespot train seer/rg_128gf_stream --data 's3://BUCKET/...' --steps N
+    Expect:  not published
+    Cost:    not published
+    """
+    recipe = rg_128gf()
+    return replace(recipe, schedule=replace(recipe.schedule, shape="plateau", drop=0.5))
+
+
 def rg_256gf() -> SelfSupRecipe:
     """RegNetY-256GF, 1.3 billion parameters, on 512 GPUs, 16 images each.
 
@@ -163,5 +177,15 @@ def smoke() -> SelfSupRecipe:
 
 RECIPES: dict[str, Callable[[], SelfSupRecipe]] = {
     make.__name__: make
-    for make in (rg_8gf, rg_16gf, rg_32gf, rg_64gf, rg_128gf, rg_256gf, rg_10b, smoke)
+    for make in (
+        rg_8gf,
+        rg_16gf,
+        rg_32gf,
+        rg_64gf,
+        rg_128gf,
+        rg_128gf_stream,
+        rg_256gf,
+        rg_10b,
+        smoke,
+    )
 }

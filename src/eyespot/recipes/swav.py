@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from eyespot.data.multicrop import PRESETS
-from eyespot.data.normalize import SWAV_STD
+from eyespot.data.normalize import IMAGENET_STD, SWAV_STD
 from eyespot.recipes.small import FASHION, SCENES, SMOKE
 from eyespot.tasks.methods.swav import SwAV
 from eyespot.tasks.optimization import OptimizerSettings, Schedule
@@ -170,6 +170,42 @@ def resnet50w5_400ep() -> SelfSupRecipe:
     )
 
 
+def _regnet(model: str, width: int, epochs: int) -> SelfSupRecipe:
+    """VISSL's RegNets on ImageNet-1k: heads of two layers without batch norm.
+
+    Head, prototypes and epochs are published; the rest is VISSL's for ResNet-50.
+    """
+    return replace(
+        _large_batch(epochs),
+        method=SwAV(hidden_dims=(width,), head_norm=False, normalize="after"),
+        model=model,
+        schedule=Schedule(
+            "vissl", warmup_epochs=10, warmup_start=0.6 / 4.8, final=0.001, per="step"
+        ),
+        std=IMAGENET_STD,
+    )
+
+
+def rg_16gf_800ep() -> SelfSupRecipe:
+    """RegNetY-16GF, 800 epochs of ImageNet-1k; batch and rates are those of ResNet-50.
+
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/rg_16gf_800ep --data DIR
+    Expect:  linear top-1 76.15 % (VISSL's; not run here)
+    Cost:    not published
+    """
+    return _regnet("rg_16gf", 3024, 800)
+
+
+def rg_128gf_400ep() -> SelfSupRecipe:
+    """RegNetY-128GF, 400 epochs of ImageNet-1k; batch and rates are those of ResNet-50.
+
+    Run:     torchrun --nproc-per-node 8 ... -m eyespot train swav/rg_128gf_400ep --data DIR
+    Expect:  linear top-1 78.36 % (VISSL's; not run here)
+    Cost:    not published
+    """
+    return _regnet("rg_128gf", 7392, 400)
+
+
 def fashion_mnist() -> SelfSupRecipe:
     """A small RegNet on Fashion-MNIST without its labels: 2x28 + 2x16 px.
 
@@ -236,6 +272,8 @@ RECIPES: dict[str, Callable[[], SelfSupRecipe]] = {
         resnet50w2_400ep,
         resnet50w4_400ep,
         resnet50w5_400ep,
+        rg_16gf_800ep,
+        rg_128gf_400ep,
         fashion_mnist,
         scenes,
         smoke,

@@ -54,21 +54,32 @@ class Schedule:
     Attributes:
         shape: Of the decay. "swav" warms up and then runs a cosine
             of its own (`swav_rate`); "vissl" lets the cosine count from step 0 (`vissl_rate`); both
-            per step.
+            per step. "restarts" is a cosine in waves. "plateau", in pretraining and per step, stays
+            at the highest rate and drops when the loss stops improving.
         warmup_epochs: Of a straight line up to the highest rate.
         warmup_start: Its first factor.
         final: Last factor of the decay (for an exponential its base).
         milestones: Epochs at which "steps" drops.
-        drop: By what "steps" drops.
+        drop: By what "steps" and "plateau" drop.
+        plateau_steps: Steps whose mean loss "plateau" compares with the lowest before.
+        wave: Of "restarts": "half" falls and jumps up again, "full" falls and rises.
+        wave_share: Of the run that a wave lasts.
+        wave_peaks: Factor from each peak to the next; 0 for peaks on one cosine over all the run.
         per: How often the rate changes: every step, or at the start of every epoch (pycls).
     """
 
-    shape: Literal["cosine", "linear", "exponential", "steps", "swav", "vissl"] = "cosine"
+    shape: Literal[
+        "cosine", "linear", "exponential", "steps", "swav", "vissl", "restarts", "plateau"
+    ] = "cosine"
     warmup_epochs: float = 5.0
     warmup_start: float = 0.1
     final: float = 0.0
     milestones: tuple[float, ...] = ()
     drop: float = 0.1
+    plateau_steps: int = 5000
+    wave: Literal["half", "full"] = "half"
+    wave_share: float = 0.25
+    wave_peaks: float = 1.0
     per: Literal["step", "epoch"] = "epoch"
 
 
@@ -155,6 +166,17 @@ def rate_factor(schedule: Schedule, step: int, *, steps_per_epoch: int, epochs: 
                 raise RecipeError('need milestones for the schedule "steps", got none')
             drops = [round(milestone * unit) for milestone in schedule.milestones]
             return up * schedules.steps(time, drops, factor=schedule.drop)
+        case "restarts":
+            return up * schedules.restarts(
+                time,
+                total,
+                share=schedule.wave_share,
+                wave=schedule.wave,
+                peaks=schedule.wave_peaks or None,
+                final=schedule.final,
+            )
+        case "plateau":
+            return up  # times `optim.plateau`'s, which depends on the losses
         case "swav" | "vissl":
             return _self_supervised_factor(schedule, step, steps_per_epoch, total)
 

@@ -64,16 +64,32 @@ def check_optimizer(settings: OptimizerSettings) -> None:
     )
 
 
-def check_schedule(schedule: Schedule, epochs: int) -> None:
-    """Raise RecipeError if a schedule cannot be followed for so many epochs."""
+def check_schedule(schedule: Schedule, epochs: int, *, watches_loss: bool = False) -> None:
+    """Raise RecipeError if a schedule cannot be followed for so many epochs.
+
+    Args:
+        schedule: Of a recipe.
+        epochs: Of the run.
+        watches_loss: Whether the task looks at its losses, as "plateau" asks.
+    """
+    if schedule.shape == "plateau" and not (watches_loss and schedule.per == "step"):
+        raise RecipeError(
+            'need a pretraining, and per "step", for the schedule "plateau", got '
+            + (f'per "{schedule.per}"' if watches_loss else "another task")
+        )
     check_ranges(
         {
             "schedule.warmup_epochs": Within(schedule.warmup_epochs, 0),
             "schedule.warmup_start": Within(schedule.warmup_start, 0),
             "schedule.final": Within(schedule.final, 0),
             "schedule.drop": Within(schedule.drop, 0),
+            "schedule.plateau_steps": Within(schedule.plateau_steps, 1),
+            "schedule.wave_share": Within(schedule.wave_share, 1e-6, 1),
+            "schedule.wave_peaks": Within(schedule.wave_peaks, 0),
         }
     )
+    if schedule.shape == "plateau":
+        check_ranges({"schedule.drop": Within(schedule.drop, 1e-6, below=1)})
     rate_factor(schedule, 0, steps_per_epoch=_FINE, epochs=epochs)
 
 

@@ -28,7 +28,7 @@ from eyespot.design.plain_data import read_plain
 from eyespot.errors import RecipeError
 from eyespot.tasks.kept_spec import keep_spec
 from eyespot.tasks.ranges import Within, check_ranges
-from eyespot.tasks.recipe_files import differences, recipe_to_dict, task_of
+from eyespot.tasks.recipe_files import differences, recipe_from_dict, recipe_to_dict, task_of
 from eyespot.train import loop
 from eyespot.train.checkpoint import (
     Checkpoint,
@@ -376,7 +376,8 @@ def _claim(run: Run, ours: dict[str, Any], start: dict[str, Any]) -> None:
         theirs = read_plain(path, "recipe")
         if not isinstance(theirs, dict) or not {"task", "recipe"} <= theirs.keys():
             raise RecipeError(f'need a recipe with "task" and "recipe" in {path}')
-        changed = differences(ours["recipe"], theirs["recipe"])
+        before = recipe_to_dict(recipe_from_dict(theirs, str(path)))["recipe"]  # numbers new since
+        changed = differences(ours["recipe"], before)
         data = ours.get("data", {})
         changed += differences(data, theirs.get("data", data), "data.")
         if ours["task"] != theirs["task"]:

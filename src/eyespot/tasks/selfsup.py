@@ -24,11 +24,12 @@ from eyespot.data.sampling import Order
 from eyespot.data.views import TestView
 from eyespot.design.by_name import to_spec
 from eyespot.design.spec_files import spec_to_dict
-from eyespot.design.specs import ViTSpec
+from eyespot.design.specs import AnyNetSpec, ViTSpec
 from eyespot.design.training import Groups
 from eyespot.errors import RecipeError
 from eyespot.models.multicrop_net import Passes
 from eyespot.models.speed import SpeedSettings, autocast, to_layout
+from eyespot.optim.plateau import Plateau
 from eyespot.tasks.health import advice
 from eyespot.tasks.methods import byol, deepcluster, moco, simclr, swav
 from eyespot.tasks.methods.byol import BYOL
@@ -107,6 +108,7 @@ class SelfSupRecipe:
     Attributes:
         method: Which, and its numbers.
         model: The backbone: a name (`eyespot models`) or a spec file.
+        zero_init: Start the last norm of each residual branch at gain 0 (VISSL's MoCo).
         crops: Views of an image, those with codes first. `--crops NAME` takes published ones
             (`data.multicrop.PRESETS`).
         epochs: Passes over the data; 1 for data that is seen once.
@@ -143,6 +145,7 @@ class SelfSupRecipe:
 
     method: SwAV | SimCLR | MoCo | BYOL | DeepCluster = field(default_factory=SwAV)
     model: str = "ResNet-50"
+    zero_init: bool = False
     crops: tuple[Crops, ...] = PRESETS["swav"]
     epochs: int = 100
     steps: int = 0
@@ -190,6 +193,9 @@ def prepare(recipe: SelfSupRecipe, run: Run, place: Place) -> Prepared:
         modules["target"] = _target(build, training, place)
     if training.scale is not None:
         modules["loss_scale"] = training.scale
+    if recipe.schedule.shape == "plateau":
+        plateau = Plateau(recipe.schedule.plateau_steps, recipe.schedule.drop)
+        modules["plateau"] = plateau.to(place.device)
     modules |= method.make_state(training)
     modules["contents"] = pictures.contents
     job = Job(modules, {"optimizer": training.optimizer}, place.device)
@@ -233,13 +239,20 @@ def train_step(
     Returns:
         The loss, the gradient's norm, the learning rate, and the method's measures of health.
     """
-    set_rates_(training.optimizer, rates, _rate(recipe, training.sizes, job.step))
+    plateau = job.modules.get("plateau")
+    factor = _rate(recipe, training.sizes, job.step)
+    if isinstance(plateau, Plateau):
+        factor *= plateau.factor.item()
+    set_rates_(training.optimizer, rates, factor)
     views = [_laid_out(of_size, training.speed) for of_size in pictures.to_views(batch, job.device)]
     values: dict[str, Tensor] = _METHODS[type(recipe.method)].step(
         training, job, views, batch.indices
     )
     if dist.world_size() > 1 and (recipe.sync_bn_ranks or not recipe.sync_bn):
         share_statistics_(training.network)
+    warm = recipe.schedule.warmup_epochs * training.sizes.steps_per_epoch
+    if isinstance(plateau, Plateau) and job.step >= round(warm):
+        plateau.add_(dist.all_reduce_mean(values["loss"]))
     if training.scale is not None:
         values["loss_scale"] = training.scale.scale.clone()
     rate = torch.tensor(training.optimizer.param_groups[0]["lr"], device=job.device)
@@ -394,6 +407,10 @@ def _build(recipe: SelfSupRecipe, place: Place) -> Build:
     known = to_spec(recipe.model)
     if recipe.passes == "padded" and isinstance(known, ViTSpec):
         raise RecipeError('need a convolutional model for passes "padded", got a ViT')
+    if recipe.zero_init:
+        if not isinstance(known, AnyNetSpec):
+            raise RecipeError(f"need a RegNet or ResNet for zero_init, got {recipe.model}")
+        known = replace(known, zero_init_residual=True)
     spec = replace(known, num_classes=0, image_size=largest)
     speed = speed_of(recipe.precision, recipe.compile, spec, place)
     return Build(

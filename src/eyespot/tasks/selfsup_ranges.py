@@ -26,7 +26,7 @@ def check_numbers(recipe: "SelfSupRecipe") -> None:
         }
     )
     check_optimizer(recipe.optimizer)
-    check_schedule(recipe.schedule, recipe.epochs)
+    check_schedule(recipe.schedule, recipe.epochs, watches_loss=True)
     for place, kind in enumerate(recipe.crops):
         _check_crops(f"crops[{place}]", kind)
     if not min(recipe.std) > 0:
