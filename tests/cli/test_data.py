@@ -89,17 +89,51 @@ def test_check_annotations(tmp_path, capsys):
     assert len(json.loads(capsys.readouterr().out)["problems"]) == 2
     put(path, {"images": [row], "annotations": boxes[:1]})
     run("check", path)
-    assert "nothing is wrong" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "nothing is wrong" in printed
+    assert "not looked for" in printed
+    put(tmp_path / "images" / "b.jpg", "")  # where training would find them
+    put(path, {"images": [row, {**row, "id": 2, "file_name": "b.jpg"}], "annotations": boxes[:1]})
+    check_finds(path)
+    printed = capsys.readouterr().out
+    assert "missing file: 1" in printed
+    assert f"its file {tmp_path / 'images' / 'a.jpg'} does not exist" in printed
+    put(tmp_path / "images" / "a.jpg", "")
+    run("check", path, "--json")
+    assert json.loads(capsys.readouterr().out)["images"] == [str(tmp_path / "images")]
     vocabulary = tmp_path / "tokenizer.json"
     vocabulary.write_text(scenes_tokenizer().definition())
     check_finds(path, "--vocabulary", vocabulary, "--max-tokens", 3)  # "a cat" is four
-    assert "caption too long: 1" in capsys.readouterr().out
+    assert "caption too long: 2" in capsys.readouterr().out
     path.write_bytes(b"\x89PNG")
     assert "need JSON in UTF-8, got" in fails(capsys, "check", path)
     put(path, {"images": [row]})
     assert "got no annotations" in fails(capsys, "check", path)
     put(path, {"images": [], "annotations": []})
     assert "at least one image with a caption" in fails(capsys, "check", path)
+
+
+def test_check_a_list_of_annotation_files(tmp_path, capsys):
+    row = {"id": 1, "file_name": "a.jpg", "height": 10, "width": 10, "caption": "a cat"}
+    mixed = [{**row, "data_source": "vg"}, {**row, "id": 2, "data_source": "coco"}]
+    put(tmp_path / "mixed.json", {"images": mixed, "annotations": []})
+    put(tmp_path / "own" / "train.json", {"images": [row], "annotations": []})
+    put(tmp_path / "own" / "val.json", {"images": [row], "annotations": []})
+    for folder in ("vg", "coco", "own/images"):
+        put(tmp_path / folder / "a.jpg", "")
+    sets = "- annotations: mixed.json\n  images: {vg: vg, coco: coco}\n- annotations: own\n"
+    listed = put(tmp_path / "sets.yaml", sets)
+    run("check", listed)
+    printed = capsys.readouterr().out
+    assert printed.count("nothing is wrong") == 3
+    (tmp_path / "coco" / "a.jpg").unlink()
+    mixed[0]["data_source"] = "flickr"
+    put(tmp_path / "mixed.json", {"images": mixed, "annotations": []})
+    check_finds(listed)
+    printed = capsys.readouterr().out
+    assert "images[0] has the data_source 'flickr', not one of vg, coco" in printed
+    assert f"image 2: its file {tmp_path / 'coco' / 'a.jpg'} does not exist" in printed
+    assert "need no --images beside a list" in fails(capsys, "check", listed, "--images", tmp_path)
 
 
 def test_own_coco_folder_is_one_command(tmp_path, capsys):

@@ -15,9 +15,8 @@ from eyespot.design.quantities import short
 if TYPE_CHECKING:
     from eyespot.data.check import ImageReport
     from eyespot.data.open import Opened
-    from eyespot.data.tokens import Tokenizer
 
-_EXAMPLES = 10  # bad records shown, of each kind
+_EXAMPLES = 10  # bad samples shown
 
 
 def check(
@@ -35,22 +34,21 @@ def check(
     checked.
 
     Args:
-        source: Anything that `--data` takes, or an annotation file that ends in .json.
+        source: Anything that `--data` takes; an annotation file that ends in .json; or a list of
+            them that ends in .yaml.
         sample: Look at this many images of each split; all if not given.
         decode: Decode the images too, which finds those that are cut short.
-        images: Folder of the images of an annotation file, to see whether all are there.
+        images: Folder of the images of an annotation file, to see whether all are there; where
+            training finds them, if not given.
         vocabulary: The network's tokenizer.json, or a folder with its vocabulary, to see exactly
             which captions of an annotation file are too long.
         max_tokens: Of the longest caption, with a vocabulary; 255 in the published networks.
         as_json: One JSON object a set, and one a list of sha256, instead of lines.
     """
-    if source.endswith(".json"):
-        tokenizer = None
-        if vocabulary is not None:
-            from eyespot.data.tokens import read_tokenizer
+    if source.endswith((".json", ".yaml", ".yml")):
+        from eyespot.cli.data_annotations import check_annotation_files
 
-            tokenizer = read_tokenizer(vocabulary, max_tokens=max_tokens)
-        if _check_annotations(Path(source), images, tokenizer, as_json):
+        if check_annotation_files(Path(source), images, vocabulary, max_tokens, as_json):
             raise SystemExit(1)
         return
     from eyespot.data.check import check_images
@@ -153,41 +151,6 @@ def _as_dict(opened: "Opened", report: "ImageReport") -> dict[str, Any]:
     }
 
 
-def _check_annotations(
-    path: Path, images: Path | None, tokenizer: "Tokenizer | None", as_json: bool
-) -> int:
-    """Print what is wrong with an annotation file, and return how much is."""
-    from eyespot.data.annotation_checks import check_annotations
-    from eyespot.data.converters.pairs import read_json
-
-    dataset = read_json(path)
-    missing = {"images", "annotations"} - set(dataset if isinstance(dataset, dict) else ())
-    if missing:
-        raise ValueError(
-            f"need an annotation file with images and annotations, got no {min(missing)}: {path}; "
-            "`eyespot data convert` makes one of other datasets' files"
-        )
-    if not dataset["images"] and isinstance(dataset["images"], list):
-        raise ValueError(f"need at least one image with a caption, got none: {path}")
-    report = check_annotations(dataset, images, tokenizer)
-    if as_json:
-        problems = [problem._asdict() for problem in report.problems]
-        counts = {"num_pairs": report.num_images, "num_boxes": report.num_boxes}
-        print(json.dumps({"file": str(path), **counts, "problems": problems}))
-        return len(problems)
-    print(f"{path}: {report.num_images:,} captions, {report.num_boxes:,} boxes")
-    for kind, count in report.counts.items():
-        print(f"  {kind}: {count:,}")
-        sentences = [problem.sentence for problem in report.problems if problem.kind == kind]
-        for sentence in sentences[:_EXAMPLES]:
-            print(f"    {sentence}")
-        if count > _EXAMPLES:
-            print(f"    and {count - _EXAMPLES:,} more; --json lists them all")
-    if not report.problems:
-        print("  nothing is wrong")
-    return len(report.problems)
-
-
 def _check_manifests(folder: Path, as_json: bool) -> int:
     """Compare shards with the sha256 that were written with them; return how many differ."""
     from eyespot.data.manifest import check_manifest
@@ -235,6 +198,7 @@ ABOUT = """Check, convert and shard data sets.
 --data takes, here and elsewhere: a folder with a folder of images for each class; a folder of
 images; train and val or test folders of either; a text file of one `path` or `path label` a line; a
 .npy array of paths; MNIST's IDX files; CIFAR's binary files; WebDataset tars as a folder, a pattern
-or an fsspec address; and the built-in `scenes`, or `scenes:KEY=VALUE,...`, a rendered world."""
+or an fsspec address; and the built-in `scenes`, or `scenes:KEY=VALUE,...`, a rendered world.
+Grounding takes annotation files (.json), folders with them, and lists of both (.yaml)."""
 
 COMMANDS = {"check": check, "convert": convert, "shard": shard, "answers": answers}

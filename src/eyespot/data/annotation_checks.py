@@ -5,11 +5,18 @@ The file is read raw, so that a record too broken to be parsed is explained as w
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from eyespot.data.annotation_values import (
+    MOST_PX,
+    is_whole,
+    wanted_of_annotation,
+    wanted_of_image,
+    wanted_of_phrase_types,
+)
 from eyespot.data.tokens import Tokenizer
 from eyespot.design.plain_data import short
 
@@ -17,7 +24,6 @@ MAX_TOKENS = 255
 """Of a caption that the published networks can name every box of."""
 
 _EDGE_PX = 1.0  # files round their boxes
-_MOST_PX = 1e9
 _IMAGE_KEYS = ("id", "file_name", "height", "width", "caption")
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -44,7 +50,7 @@ class AnnotationReport(NamedTuple):
 
 def check_annotations(
     dataset: Mapping[str, Any],
-    image_folder: Path | None = None,
+    images: Path | Mapping[str, Path] | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> AnnotationReport:
     """Check every record of a parsed annotation file.
@@ -57,7 +63,8 @@ def check_annotations(
 
     Args:
         dataset: With `images` and `annotations`.
-        image_folder: Where the image files should be; None: not checked.
+        images: The folder where the image files should be, or folders by `data_source`; None: they
+            are not looked for.
         tokenizer: Of the network to be trained, to say exactly which captions are too long; None:
             those with more words and marks than the published networks read tokens.
 
@@ -68,31 +75,49 @@ def check_annotations(
         if not isinstance(dataset[name], list):
             raise ValueError(f"need a list of {name}, got {short(dataset[name])}")
     problems: list[Problem] = []
-    images: dict[int, Mapping[str, Any]] = {}
+    by_id: dict[int, Mapping[str, Any]] = {}
     names_in = cache(_names_in)  # one listing of a folder is faster than a look at each file
     for place, image in enumerate(dataset["images"]):
         if not isinstance(image, Mapping):
             problems.append(_bad_record(f"images[{place}]", image, _IMAGE_KEYS))
             continue
-        problems += _check_image(image, place, images, tokenizer)
-        file_name = image.get("file_name")
-        if image_folder is not None and isinstance(file_name, str):
-            path = image_folder / file_name
-            if path.name not in names_in(path.parent):
-                sentence = f"image {image.get('id')}: its file {path} does not exist"
-                problems.append(Problem("missing file", sentence))
-        if _is_whole(image.get("id")):
-            images.setdefault(image["id"], image)
+        problems += _check_image(image, place, by_id, tokenizer)
+        if images is not None:
+            problems += _check_file(image, place, images, names_in)
+        if is_whole(image.get("id")):
+            by_id.setdefault(image["id"], image)
     seen: set[int] = set()
     for place, row in enumerate(dataset["annotations"]):
         if not isinstance(row, Mapping):
             keys = ("id", "image_id", "bbox", "tokens_positive")
             problems.append(_bad_record(f"annotations[{place}]", row, keys))
             continue
-        problems += _check_annotation(row, place, images, seen)
-        if _is_whole(row.get("id")):
+        problems += _check_annotation(row, place, by_id, seen)
+        if is_whole(row.get("id")):
             seen.add(row["id"])
     return AnnotationReport(len(dataset["images"]), len(dataset["annotations"]), problems)
+
+
+def _check_file(
+    image: Mapping[str, Any],
+    place: int,
+    images: Path | Mapping[str, Path],
+    names_in: Callable[[Path], set[str]],
+) -> Iterator[Problem]:
+    """Whether the file of an image is where it should be."""
+    if isinstance(images, Mapping):
+        source = image.get("data_source")
+        if not isinstance(source, str) or source not in images:
+            sentence = f"images[{place}] has the data_source {short(source)}, not one of "
+            yield Problem("bad value", sentence + ", ".join(images))
+            return
+        images = images[source]
+    file_name = image.get("file_name")
+    if isinstance(file_name, str):
+        path = images / file_name
+        if path.name not in names_in(path.parent):
+            sentence = f"image {short(image.get('id'))}: its file {path} does not exist"
+            yield Problem("missing file", sentence)
 
 
 def _names_in(folder: Path) -> set[str]:
@@ -101,10 +126,6 @@ def _names_in(folder: Path) -> set[str]:
 
 def _bad_record(name: str, value: object, keys: tuple[str, ...]) -> Problem:
     return Problem("bad record", f"{name} is {short(value)}, not an object with {', '.join(keys)}")
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _check_image(
@@ -120,16 +141,12 @@ def _check_image(
             sentence = f"{name} has no {key!r}, only {known}; every image needs {_IMAGE_KEYS}"
             yield Problem("missing key", sentence)
     for key, value in image.items():
-        wanted = ""
-        if key in ("id", "height", "width") and not _is_whole(value):
-            wanted = "a whole number"
-        elif key in ("height", "width") and value < 1:
-            wanted = "at least one pixel"
-        elif key in ("file_name", "caption") and not (isinstance(value, str) and value.strip()):
-            wanted = "a text"
+        wanted = wanted_of_image(key, value)
+        if key == "phrase_types":
+            wanted = wanted_of_phrase_types(value, image)
         if wanted:
             yield Problem("bad value", f"{name} has the {key} {short(value)}, not {wanted}")
-    if _is_whole(image.get("id")) and image["id"] in images:
+    if is_whole(image.get("id")) and image["id"] in images:
         sentence = (
             f"{name} has the id {image['id']} of an earlier image; number every pair of "
             "image and caption, also those of one file"
@@ -138,6 +155,28 @@ def _check_image(
     caption = image.get("caption")
     if isinstance(caption, str):
         yield from _check_length(name, caption, tokenizer)
+    yield from _check_named(name, image, caption if isinstance(caption, str) else None)
+
+
+def _check_named(name: str, image: Mapping[str, Any], caption: str | None) -> Iterator[Problem]:
+    """The spans of an image: of what is evaluated, and of what is not trained on."""
+    if "tokens_negative" in image:
+        where = f"{name} as tokens_negative"
+        for problem in _check_spans(where, image["tokens_negative"], caption):
+            if problem.kind != "span on whitespace":  # it is all of the caption, often
+                yield problem
+    if "tokens_positive_eval" not in image:
+        return
+    phrases = image["tokens_positive_eval"]
+    if not isinstance(phrases, list):
+        sentence = f"{name} has the tokens_positive_eval {short(phrases)}, not a list of phrases"
+        yield Problem("bad span", sentence)
+        return
+    for number, spans in enumerate(phrases):
+        where = f"{name} as phrase {number} of tokens_positive_eval"
+        if isinstance(spans, list) and not spans:
+            yield Problem("no span", f"{where} names no characters of the caption")
+        yield from _check_spans(where, spans, caption)
 
 
 def _check_length(name: str, caption: str, tokenizer: Tokenizer | None) -> Iterator[Problem]:
@@ -161,12 +200,14 @@ def _check_annotation(
         if key not in row:
             sentence = f"{name} has no {key!r}, only {', '.join(map(str, row))}"
             yield Problem("missing key", sentence)
-    if "id" in row and not _is_whole(row["id"]):
-        yield Problem("bad value", f"{name} has an id that is not a whole number")
-    elif row.get("id") in seen:
-        yield Problem("duplicate id", f"{name} has the id of an earlier annotation; number them")
     owner = row.get("image_id")
     image = images.get(owner) if isinstance(owner, int) else None
+    for key, value in row.items():
+        wanted = wanted_of_annotation(key, value, image or {})
+        if wanted:
+            yield Problem("bad value", f"{name} has the {key} {short(value)}, not {wanted}")
+    if is_whole(row.get("id")) and row["id"] in seen:
+        yield Problem("duplicate id", f"{name} has the id of an earlier annotation; number them")
     if image is None:
         sentence = f"{name} is of image {short(owner)}, which the file does not have"
         yield Problem("no such image", sentence)
@@ -177,17 +218,23 @@ def _check_annotation(
     if not spans:
         sentence = f"{name} names no characters of the caption, so its box cannot be named"
         yield Problem("no span", sentence)
-    elif not isinstance(spans, list | tuple):
+    else:
+        caption = image.get("caption")
+        yield from _check_spans(name, spans, caption if isinstance(caption, str) else None)
+
+
+def _check_spans(name: str, spans: Any, caption: str | None) -> Iterator[Problem]:
+    if not isinstance(spans, list | tuple):
         sentence = f"{name} has the spans {short(spans)}, not a list of [begin, end]"
         yield Problem("bad span", sentence)
-    elif isinstance(image.get("caption"), str):
-        for span in spans:
-            yield from _check_span(name, span, image["caption"])
+        return
+    for span in spans:
+        yield from _check_span(name, span, caption)
 
 
 def _check_box(name: str, box: Any, image: Mapping[str, Any]) -> Iterator[Problem]:
     numbers = isinstance(box, list | tuple) and all(isinstance(v, int | float) for v in box)
-    if not numbers or len(box) != 4 or not all(abs(v) < _MOST_PX for v in box):
+    if not numbers or len(box) != 4 or not all(abs(v) < MOST_PX for v in box):
         shown = short(box)
         sentence = f"{name} has the box {shown}, not four finite numbers left, top, width, height"
         yield Problem("bad box", sentence)
@@ -199,7 +246,7 @@ def _check_box(name: str, box: Any, image: Mapping[str, Any]) -> Iterator[Proble
         )
         yield Problem("bad box", sentence)
         return
-    if not all(_is_whole(image.get(side)) and image[side] > 0 for side in ("height", "width")):
+    if not all(is_whole(image.get(side)) and image[side] > 0 for side in ("height", "width")):
         return
     over = max(-left, -top, left + width - image["width"], top + height - image["height"])
     where = f"the image of {image['width']} x {image['height']} pixels"
@@ -211,11 +258,13 @@ def _check_box(name: str, box: Any, image: Mapping[str, Any]) -> Iterator[Proble
         yield Problem("box over the edge", sentence)
 
 
-def _check_span(name: str, span: Any, caption: str) -> Iterator[Problem]:
+def _check_span(name: str, span: Any, caption: str | None) -> Iterator[Problem]:
     pair = isinstance(span, list | tuple) and len(span) == 2
-    if not pair or not all(_is_whole(v) for v in span) or span[0] >= span[1]:
+    if not pair or not all(is_whole(v) for v in span) or span[0] >= span[1]:
         sentence = f"{name} has the span {short(span)}, not two whole numbers begin < end"
         yield Problem("bad span", sentence)
+        return
+    if caption is None:
         return
     begin, end = span
     if begin < 0 or end > len(caption):

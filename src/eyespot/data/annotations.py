@@ -25,6 +25,7 @@ from eyespot.ops.boxes import box_area, clip_xyxy_px, xywh_to_xyxy
 Span = tuple[int, int]
 
 _Parsed = TypeVar("_Parsed")
+_MOST = 2**63
 _IMAGE_KEYS = ("id", "file_name", "height", "width", "caption")
 _REGION_KEYS = ("id", "image_id", "bbox", "area", "iscrowd", "tokens_positive", "tokens", "isfinal")
 
@@ -248,26 +249,63 @@ def _parse_record(record: Any, parse: Callable[[Mapping[str, Any]], _Parsed]) ->
 
 def _parse_image(row: Mapping[str, Any]) -> CaptionedImage:
     more = {k: v for k, v in row.items() if k not in _IMAGE_KEYS}
-    height, width = int(row["height"]), int(row["width"])
+    height, width = _whole(row["height"]), _whole(row["width"])
     texts = row["file_name"], row["caption"]
     if not all(isinstance(text, str) for text in texts) or min(height, width) < 1:
         raise ValueError("no file name and caption, or no height and width of a pixel or more,")
-    return CaptionedImage(int(row["id"]), texts[0], height, width, texts[1], (), more)
+    for text in texts:
+        text.encode()  # half of a surrogate pair, which JSON can write, is no character
+    _check_evaluated(row)
+    return CaptionedImage(_whole(row["id"]), texts[0], height, width, texts[1], (), more)
+
+
+def _check_evaluated(row: Mapping[str, Any]) -> None:
+    """Refuse what evaluation could not read, before hours are spent on training.
+
+    Raises:
+        ValueError: If there is such a value; also TypeError and OverflowError.
+    """
+    phrases = row.get("tokens_positive_eval", ())
+    for spans in phrases:
+        _spans(spans)
+    _spans(row.get("tokens_negative", ()))
+    types = row.get("phrase_types")
+    if types is not None and (
+        len(types) != len(phrases)
+        or not all(isinstance(one, list) and all(isinstance(t, str) for t in one) for one in types)
+    ):
+        raise ValueError("phrase_types that are no list of texts for each evaluated phrase")
+    kind = row.get("question_type")
+    if kind is not None and not isinstance(kind, str):
+        raise ValueError("a question_type that is no text")
 
 
 def _parse_region(row: Mapping[str, Any]) -> tuple[int, Region]:
     """The id of a box's image, and the box."""
     spans = row.get("tokens_positive", row.get("tokens", ()))
+    if row.get("category_id") is not None:
+        _whole(row["category_id"])
     left, top, width, height = (float(side) for side in row["bbox"])
     final = row.get("isfinal")
-    return int(row["image_id"]), Region(
+    return _whole(row["image_id"]), Region(
         (left, top, width, height),
-        tuple((int(begin), int(end)) for begin, end in spans),
+        _spans(spans),
         float(row.get("area", width * height)),
         bool(row.get("iscrowd", 0)),
         None if final is None else bool(final),
         {k: v for k, v in row.items() if k not in _REGION_KEYS},
     )
+
+
+def _spans(spans: Any) -> tuple[Span, ...]:
+    return tuple((_whole(begin), _whole(end)) for begin, end in spans)
+
+
+def _whole(value: Any) -> int:
+    number = int(value)
+    if abs(number) >= _MOST:
+        raise OverflowError(f"the number {number:.3g}")
+    return number
 
 
 def _integers(rows: Sequence[Sequence[int]], columns: int) -> Int[np.ndarray, "n c"]:

@@ -34,6 +34,7 @@ from eyespot.data.draws import generator
 from eyespot.data.grounding_sources import GroundingSource
 from eyespot.data.padding import pad_images, pad_to_largest
 from eyespot.data.quarantine import BadSample
+from eyespot.design.plain_data import short
 from eyespot.ops import rle
 from eyespot.ops.boxes import xyxy_px_to_cxcywh
 from eyespot.ops.polygons import polygons_to_rles
@@ -242,10 +243,16 @@ def read_masks(
         segmentation = region.more.get("segmentation")
         if not segmentation:
             raise ValueError(f"need a segmentation of the box {region.box_xywh_px}, got none")
-        if isinstance(segmentation, list):
-            found = rle.decode(polygons_to_rles([segmentation], [height_px], [width_px]))
-        else:
-            found = rle.decode(rle.from_coco([segmentation]))
+        try:
+            if isinstance(segmentation, list):
+                found = rle.decode(polygons_to_rles([segmentation], [height_px], [width_px]))
+            else:
+                found = rle.decode(rle.from_coco([segmentation]))
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
+            raise ValueError(
+                f"need polygons or run lengths of the box {region.box_xywh_px}, got "
+                f"{short(segmentation)}: {error}"
+            ) from None
         if found.shape[1:] != mask.shape:
             raise ValueError(
                 f"need a segmentation of {width_px}x{height_px}, got {found.shape[2]}x"

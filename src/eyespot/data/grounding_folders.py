@@ -125,6 +125,22 @@ def open_annotated(
     return opened
 
 
+def folder_of_images(path: Path, file_names: Sequence[str]) -> Path | None:
+    """Return the first folder, of those where training looks, that has one of the images.
+
+    Args:
+        path: The annotation file.
+        file_names: Of the first images in it; training looks for the very first.
+    """
+    tops = [path.parent, *([path.parent.parent] if path.parent.name == "annotations" else [])]
+    places = [place for top in tops for split in _NAMES for place in _places(path, top, split)]
+    for name in file_names:
+        for place in places:
+            if (place / name).is_file():
+                return place
+    return None
+
+
 def read_any(path: Path) -> list[CaptionedImage]:
     """Return the captions of an annotation file, ours or COCO's, numbered from 0 where COCO's.
 
