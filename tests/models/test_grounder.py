@@ -17,7 +17,7 @@ from eyespot.models.grounder import (
     grounder_to_dict,
 )
 from eyespot.models.mdetr import CLEVR_HEADS
-from tests.predict.grounders import small_spec
+from tests.predict.grounders import CONV_VIT, small_spec
 
 TINY_VIT = ViTSpec(
     16, 32, 2, 2, ViTStem(proj_kernel=8, proj_stride=8), image_size=64, num_classes=0
@@ -99,6 +99,35 @@ def test_images_are_padded_to_whole_patches():
     images = torch.randn(2, 3, 60, 70, generator=torch.Generator().manual_seed(0))
     padded = torch.nn.functional.pad(images, (0, 2, 0, 4))
     assert_close(model.encode_image(padded, whole).projected, found.projected)
+
+
+def test_levels_of_a_vit_are_its_last_blocks():
+    """Coarsest first is last first: every block has the same grid, and its own projection."""
+    spec = small_spec(backbone=CONV_VIT, num_levels=3)
+    model = build_grounder(spec).eval()
+    images = torch.randn(2, 3, 60, 70, generator=torch.Generator().manual_seed(0))
+    pad_mask = torch.zeros(2, 60, 70, dtype=torch.bool)
+    pad_mask[1, :, 40:] = True
+    found = model.encode_image(images, pad_mask).levels()
+    body = model.backbone.body
+    tokens = body.tokens(torch.nn.functional.pad(images, (0, 2, 0, 4)))
+    blocks = []
+    for block in body.blocks:
+        tokens = block(tokens)
+        blocks.append(tokens[:, body.num_prefix_tokens :].transpose(1, 2).unflatten(2, (8, 9)))
+    assert len(blocks) == 4
+    for level, block, layer in zip(
+        found, reversed(blocks), [model.input_proj, *model.finer_proj], strict=False
+    ):
+        assert_close(level.projected, layer(block))
+        assert level.pad_mask[1, :, 5:].all()
+        assert not level.pad_mask[0].any()
+
+
+def test_masks_need_four_maps():
+    shallow = replace(CONV_VIT, depth=3)
+    with pytest.raises(ValueError, match="need maps among the 3 of this backbone, got 4 up to -1"):
+        build_grounder(small_spec(backbone=shallow, with_masks=True, dim=128, num_heads=8))
 
 
 @pytest.mark.parametrize("name", ["RegNetY-200MF", "EfficientNet-B0", "ViT-C-1.0GF", "ResNet-18"])

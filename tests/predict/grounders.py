@@ -3,7 +3,7 @@
 import torch
 
 from eyespot.data.tokens import scenes_tokenizer
-from eyespot.design.specs import AnyNetSpec
+from eyespot.design.specs import AnyNetSpec, ViTSpec, ViTStem
 from eyespot.models.bert import BertSizes
 from eyespot.models.grounder import GrounderSpec, ImageSize, build_grounder
 from eyespot.weights.grounders import LoadedGrounder
@@ -11,6 +11,11 @@ from eyespot.weights.grounders import LoadedGrounder
 BACKBONE = AnyNetSpec(
     (1, 1, 1), (16, 24, 32), (2, 2, 2), (1.0,) * 3, (8,) * 3, stem_width=8, num_classes=0
 )
+VIT = ViTSpec(16, 32, 2, 4, ViTStem(proj_kernel=8, proj_stride=8), image_size=64, num_classes=0)
+CONV_VIT = ViTSpec(
+    16, 32, 2, 4, ViTStem((8, 8, 8), (3, 3, 3), (2, 2, 2), 1, 1, norm="batch"), image_size=64,
+    num_classes=0,
+)  # fmt: skip
 
 
 def small_spec(**changes):
@@ -24,7 +29,7 @@ def small_spec(**changes):
         "num_queries": 6, "num_classes": 41, "alignment_dim": 8, "frozen_norms": False,
         "with_proposals": True, "image": ImageSize(64, 128),
     }  # fmt: skip
-    return GrounderSpec(BACKBONE, text, **{**settings, **changes})
+    return GrounderSpec(**{"backbone": BACKBONE, "text": text, **settings, **changes})
 
 
 def small_grounder(seed=0, **changes):

@@ -16,7 +16,7 @@ from eyespot.predict.grounder import Grounder
 from eyespot.predict.images import read_picture
 from eyespot.weights.files import save_weights
 from eyespot.weights.grounders import save_grounder
-from tests.predict.grounders import small_grounder
+from tests.predict.grounders import BACKBONE, CONV_VIT, VIT, small_grounder
 
 TEXTS = ["a red cup", "The big star is left of a house and two green fish.", "the leftmost key"]
 
@@ -241,13 +241,19 @@ def test_a_saved_folder_gives_the_same_grounder(tmp_path, grounder):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"with_proposals": False}, {"num_levels": 2}, {"num_levels": 3, "with_proposals": False}],
+    [
+        {"with_proposals": False},
+        {"num_levels": 2},
+        {"num_levels": 3, "with_proposals": False},
+        {"backbone": VIT},
+        {"backbone": CONV_VIT, "num_levels": 3, "with_proposals": False},
+    ],
 )
 def test_other_networks_batch_equally(changes):
     grounder = Grounder(small_grounder(**changes))
-    images = pictures((64, 64), (64, 64))
-    together = grounder(images, TEXTS[:2], min_score=0.0, max_iou=1.0)
-    for image, text, found in zip(images, TEXTS, together, strict=False):
+    images = pictures((64, 64), (64, 64), (70, 90))
+    together = grounder(images, TEXTS, min_score=0.0, max_iou=1.0)
+    for image, text, found in zip(images, TEXTS, together, strict=True):
         same(found, grounder(image, text, min_score=0.0, max_iou=1.0))
 
 
@@ -287,8 +293,9 @@ def test_a_device_that_is_not_there_is_explained():
     assert Grounder(small_grounder(), device="auto").device.type in ("cpu", "cuda")
 
 
-def test_masks_have_the_pictures_size_and_their_boxes():
-    grounder = Grounder(small_grounder(with_masks=True, dim=128, num_heads=8))
+@pytest.mark.parametrize("backbone", [BACKBONE, VIT], ids=["regnet", "vit"])
+def test_masks_have_the_pictures_size_and_their_boxes(backbone):
+    grounder = Grounder(small_grounder(backbone=backbone, with_masks=True, dim=128, num_heads=8))
     images = pictures((64, 64), (70, 90))
     together = grounder(images, TEXTS[:2], min_score=0.0, max_iou=1.0)
     for image, text, found in zip(images, TEXTS, together, strict=False):

@@ -4,8 +4,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 from eyespot.cli import main
@@ -22,6 +24,7 @@ from eyespot.predict.grounder import Grounder
 from eyespot.recipes import ground, ground_finetune, swav
 from eyespot.tasks import ground as task
 from eyespot.tasks.ground import GroundRecipe
+from eyespot.tasks.ground_data import open_data
 from eyespot.tasks.ground_evaluation import referring_scores
 from eyespot.tasks.ground_network import network_spec, network_tokenizer
 from eyespot.tasks.ground_predictions import evaluated_phrases, predict_boxes
@@ -154,6 +157,48 @@ def test_several_files_with_several_folders_are_one_training_set(tmp_path, monke
     assert not (tmp_path / "a" / "quarantine.jsonl").exists()
     found = json.loads((tmp_path / "a" / "results" / "sets" / "detections.json").read_text())
     assert {row["image_id"] for row in found} == set(range(17))  # no pair hides another
+
+
+@pytest.mark.parametrize("views", ["natural", "mirrored"])
+def test_mirrored_views_turn_left_into_right(views, tmp_path):
+    """A red half left of a blue one: the caption stays true, mirrored about half of the time."""
+    pixels = np.zeros((60, 90, 3), np.uint8)
+    pixels[:, :45, 0] = pixels[:, 45:, 2] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    caption = "red is left, blue is right"
+    image = {"file_name": "a.png", "height": 60, "width": 90, "caption": caption}
+    boxes = [([0, 0, 45, 60], [[7, 11]]), ([45, 0, 45, 60], [[21, 26]])]  # "left" and "right"
+    rows = [
+        {"id": 2 * i + j, "image_id": i, "bbox": box, "area": 2700, "tokens_positive": spans}
+        for i in range(32)
+        for j, (box, spans) in enumerate(boxes)
+    ]
+    file = tmp_path / "a.json"
+    images = [{"id": i, **image} for i in range(32)]
+    file.write_text(json.dumps({"images": images, "annotations": rows}))
+    data = open_data(
+        replace(ground.smoke().network, short_side_px=32, max_long_side_px=48),
+        ground.smoke().scenes, views, run(tmp_path / "r", data=str(file), val=str(file)), _place(),
+        epochs=1, batch_size=8, eval_batch_size=8, seed=0,
+    )  # fmt: skip
+    turned = 0
+    for batch in data.batches(0):
+        for i, said in enumerate(batch.captions):
+            turned += said == "red is right, blue is left"
+            red, blue = batch.spans[i]
+            colours = {}
+            for spans, box in zip((red, blue), batch.boxes_cxcywh[2 * i : 2 * i + 2], strict=True):
+                side = said[slice(*spans[0])]
+                height, width = (~batch.pad_mask[i]).nonzero().amax(dim=0).add(1).tolist()
+                x, y = int(box[0] * width), int(box[1] * height)
+                colours[side] = int(batch.images[i, :, y, x].argmax())
+                other = batch.boxes_cxcywh[2 * i : 2 * i + 2, 0].mean()
+                assert (side == "left") == bool(box[0] < other)
+            assert colours == ({"right": 0, "left": 2} if "is right, blue" in said else
+                               {"left": 0, "right": 2})  # fmt: skip
+    assert turned == 0 if views == "natural" else 6 <= turned <= 26
+    val = next(iter(data.test_loader()))
+    assert set(val.captions) == {caption}
 
 
 def test_masks_are_trained(tmp_path):
@@ -479,6 +524,9 @@ def test_every_recipe_is_plain_data(name):
 def test_numbers_out_of_range_are_named(tmp_path):
     with pytest.raises(RecipeError, match="got \\(0, 8"):
         train(smoke(epochs=0), run(tmp_path / "a"))
+    answering = replace(smoke().network, answers="scenes")
+    with pytest.raises(RecipeError, match="need views that are not mirrored"):
+        train(smoke(views="mirrored", network=answering), run(tmp_path / "c"))
     with pytest.raises(RecipeError, match="need --network.vocabulary"):
         train(GroundRecipe(), run(tmp_path / "b"))
 

@@ -10,12 +10,13 @@ import torch
 from torch.testing import assert_close
 
 from eyespot.cli import main
+from eyespot.models.mdetr import AnswerHead
 from eyespot.weights.graph_files import _largest_difference
 from eyespot.weights.graphs import INPUTS, LastLayer, export_grounder, export_onnx, output_names
 from eyespot.weights.grounders import save_grounder
-from tests.predict.grounders import small_grounder
+from tests.predict.grounders import CONV_VIT, VIT, small_grounder
 
-SIZES = [(2, 160, 192, 9), (3, 130, 97, 20), (1, 64, 96, 3)]
+SIZES = [(2, 160, 192, 9), (3, 130, 97, 20), (1, 64, 96, 3), (1, 64, 64, 3)]
 
 
 def inputs(batch, height, width, length):
@@ -36,6 +37,8 @@ def inputs(batch, height, width, length):
         {"with_proposals": False, "num_levels": 2, "frozen_norms": True},
         {"with_is_final": True, "names_by": "alignment"},
         {"with_masks": True, "with_is_final": True, "dim": 128, "num_heads": 8},
+        {"backbone": CONV_VIT, "num_levels": 2},
+        {"backbone": VIT, "with_masks": True, "dim": 128, "num_heads": 8},
     ],
 )
 def test_graph_and_onnx(tmp_path, changes):
@@ -71,12 +74,13 @@ def test_a_grounder_is_exported_and_checked_from_the_command_line(tmp_path, suff
     if suffix == ".onnx":
         pytest.importorskip("onnxruntime", reason="an extra")
         pytest.importorskip("onnxscript", reason="an extra")
-    loaded = small_grounder(with_is_final=True)
+    loaded = small_grounder(with_is_final=True, answer_heads=(AnswerHead("", 4),))
     save_grounder(*loaded, tmp_path / "w.safetensors")
     out = tmp_path / "graph" / f"a{suffix}"
     main(["weights", "export", str(tmp_path / "w.safetensors"), "--out", str(out)])
-    said = capsys.readouterr().out
-    assert float(said.split()[-1]) < 1e-4
+    said = capsys.readouterr()
+    assert float(said.out.split()[-1]) < 1e-4
+    assert "left out: the answer heads" in said.err
     facts = json.loads(out.with_suffix(".json").read_text())
     assert facts["outputs"] == ["probabilities", "boxes_cxcywh", "final_probabilities"]
     assert facts["image"]["short_side_px"] == 64

@@ -197,7 +197,7 @@ def export(weights: Annotated[Positional[str], arg(metavar="WEIGHTS")], out: Pat
     """Write a grounder as a graph for other runtimes, and check what was written by running it.
 
     Batch, size of the images and length of the texts may differ from call to call. Beside the graph
-    lie its tokenizer and a description of what goes in and comes out.
+    lie its tokenizer and a description of what goes in and comes out. Answer heads are left out.
 
     Args:
         weights: A grounder's weights file, a training run's folder, or weights of the package by
@@ -213,6 +213,8 @@ def export(weights: Annotated[Positional[str], arg(metavar="WEIGHTS")], out: Pat
     with grounder_file(weights) as path:
         loaded = read_grounder(path)
     written = write_graph(loaded, out)
+    if loaded.spec.answer_heads:
+        print("left out: the answer heads; the graph grounds texts alone", file=sys.stderr)
     for file in written.files:
         print(f"wrote {file}")
     if written.difference is None:

@@ -51,11 +51,15 @@ class Crop(NamedTuple):
 
 
 class View(NamedTuple):
-    """What is done to one image: an optional resize and crop, then the last resize."""
+    """What is done to one image: an optional resize and crop, then the last resize.
+
+    A mirrored one is mirrored before all of that.
+    """
 
     first_hw_px: tuple[int, int] | None
     crop: Crop | None
     last_hw_px: tuple[int, int]
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,16 +148,21 @@ def keep_boxes(grounded: GroundedImage, keep: Bool[Tensor, "n"]) -> GroundedImag
 
 def mirror(grounded: GroundedImage) -> GroundedImage:
     """Mirror left and right; the words left and right swap, and the spans follow them."""
-    width = grounded.image.shape[1]
-    boxes = grounded.boxes_xyxy_px[:, [2, 1, 0, 3]]
-    boxes = boxes * boxes.new_tensor([-1, 1, -1, 1]) + boxes.new_tensor([width, 0, width, 0])
     caption, spans = swap_left_right(grounded.caption, grounded.spans)
     return grounded._replace(
         image=np.ascontiguousarray(grounded.image[:, ::-1]),
         caption=caption,
-        boxes_xyxy_px=boxes,
+        boxes_xyxy_px=mirrored_boxes(grounded.boxes_xyxy_px, grounded.image.shape[1]),
         spans=spans,
         masks=None if grounded.masks is None else grounded.masks.flip(2),
+    )
+
+
+def mirrored_boxes(boxes_xyxy_px: Float[Tensor, "n 4"], width_px: int) -> Float[Tensor, "n 4"]:
+    """Return where boxes are in the mirror image."""
+    swapped = boxes_xyxy_px[:, [2, 1, 0, 3]]
+    return swapped * swapped.new_tensor([-1, 1, -1, 1]) + swapped.new_tensor(
+        [width_px, 0, width_px, 0]
     )
 
 
@@ -173,6 +182,8 @@ def normalize(
 
 def apply_view(grounded: GroundedImage, view: View) -> GroundedImage:
     """Do what a view says."""
+    if view.mirrored:
+        grounded = mirror(grounded)
     if view.first_hw_px is not None:
         grounded = resize(grounded, view.first_hw_px)
     if view.crop is not None:

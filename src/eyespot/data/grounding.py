@@ -27,6 +27,7 @@ from eyespot.data.box_transforms import (
     apply_view,
     draw_training_view,
     evaluation_view,
+    mirrored_boxes,
 )
 from eyespot.data.captions import Span
 from eyespot.data.decode import MAX_PIXELS, decode_image
@@ -51,15 +52,22 @@ class RandomView:
 
     Args:
         sizes: `NATURAL_SIZES`, `CLEVR_SIZES`, or others.
+        mirror: Half of the images are mirrored, their captions' left and right swapped: published
+            for plain COCO, never for what texts describe.
     """
 
     sizes: ViewSizes = NATURAL_SIZES
+    mirror: bool = False
 
     def __call__(
         self, rng: np.random.Generator, height_px: int, width_px: int, boxes_xyxy_px: Tensor
     ) -> View:
         """Draw a view."""
-        return draw_training_view(rng, height_px, width_px, boxes_xyxy_px, self.sizes)
+        mirrored = self.mirror and rng.random() < 0.5
+        if mirrored:
+            boxes_xyxy_px = mirrored_boxes(boxes_xyxy_px, width_px)
+        view = draw_training_view(rng, height_px, width_px, boxes_xyxy_px, self.sizes)
+        return view._replace(mirrored=mirrored)
 
 
 @dataclass(frozen=True)

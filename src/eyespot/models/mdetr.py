@@ -248,8 +248,10 @@ class ModulatedDetector(nn.Module):
         self, images: Float[Tensor, "b 3 hpx wpx"], pad_mask: Bool[Tensor, "b hpx wpx"]
     ) -> ImageFeatures:
         """Return backbone features; they can serve many captions."""
-        bottom, right = (-side % self.side_multiple for side in images.shape[-2:])
-        if bottom or right:
+        multiple = self.side_multiple
+        if multiple > 1:  # whatever the size, so that an exported graph pads too
+            whole = ((side + multiple - 1) // multiple * multiple for side in images.shape[-2:])
+            bottom, right = (w - side for w, side in zip(whole, images.shape[-2:], strict=True))
             images = F.pad(images, (0, right, 0, bottom))
             pad_mask = F.pad(pad_mask, (0, right, 0, bottom), value=True)
         maps: list[Tensor] = self.backbone(images)

@@ -147,7 +147,8 @@ def resample_grid(
     side = math.isqrt(old.shape[1])
     if side * side != old.shape[1]:
         raise ValueError(f"need position embeddings of a square grid, got {old.shape[1]} of them")
-    if (side, side) == grid:
+    known = all(isinstance(length, int) for length in grid)  # not while a graph is exported
+    if known and (side, side) == grid:
         return pos_embed
     maps = old.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()  # [1, D, G, G]
     maps = F.interpolate(maps, size=grid, mode="bicubic", antialias=True, align_corners=False)
@@ -214,13 +215,17 @@ class ViT(nn.Module):
 
     def tokens(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b t d"]:
         """Return the tokens of images, positions added, before the first block."""
+        return self._embed(x)[0]
+
+    def _embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """The tokens of images, and the height and width of their grid."""
         _check_tiles(x.shape[-2], x.shape[-1], self.patch_embed.patch_size)
         maps = self.patch_embed(x)  # [B, D, G, G]
         grid = (maps.shape[-2], maps.shape[-1])
         x = maps.flatten(2).transpose(1, 2)  # [B, G G, D]
         if self.cls_token is not None:
             x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)  # [B, T, D]
-        return x + resample_grid(self.pos_embed, grid, num_prefix=self.num_prefix_tokens)
+        return x + resample_grid(self.pos_embed, grid, num_prefix=self.num_prefix_tokens), grid
 
     def _run(self, first: int, end: int, x: Tensor) -> Tensor:
         groups = self.recompute if self.training else ()
@@ -258,9 +263,7 @@ class ViT(nn.Module):
         depth = len(self.feature_info)
         self.feature_info.select(indices or ())
         wanted = [i % depth for i in (range(depth) if indices is None else indices)]
-        patch = self.patch_embed.patch_size
-        grid = (x.shape[-2] // patch, x.shape[-1] // patch)
-        x = self.tokens(x)
+        x, grid = self._embed(x)
         found: dict[int, Tensor] = {}
         first = 0
         for i in sorted(set(wanted)):

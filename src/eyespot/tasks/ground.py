@@ -84,7 +84,8 @@ class GroundRecipe:
         words: A first phase.
         questions: How much answers count, if the network answers.
         views: What happens to images: "natural" and "clevr" resize and crop as
-            published, "fixed" resizes as in evaluation.
+            published, "fixed" resizes as in evaluation. "mirrored" is "natural" with
+            half of the images mirrored and left and right swapped in their captions.
         average: Decay of the average of all weights that is evaluated; 0 for none.
         frozen: Starts of names of parameters that are not trained; "detr." is the whole detector
             of a network that draws masks.
@@ -420,6 +421,11 @@ def _check(recipe: GroundRecipe) -> None:
         )
     if recipe.network.answers == "none" and not recipe.questions.grounding:
         raise RecipeError("need network.answers or questions.grounding, got nothing to learn")
+    if recipe.views == "mirrored" and recipe.network.answers != "none":
+        raise RecipeError(
+            f"need views that are not mirrored with network.answers {recipe.network.answers!r}, "
+            "whose answers may say left or right"
+        )
     rates: Any = recipe.rates
     if min(rates.lr, rates.lr_backbone, rates.lr_text, rates.clip) < 0:
         raise RecipeError(f"need rates and clip of 0 or more, got {rates}")

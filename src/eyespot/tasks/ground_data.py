@@ -23,7 +23,7 @@ from eyespot.data.scene_captions import SceneCaptions, ScenesSettings, changed_s
 from eyespot.tasks.ground_network import Network
 from eyespot.tasks.run import Place, Run
 
-Views = Literal["natural", "clevr", "fixed"]
+Views = Literal["natural", "mirrored", "clevr", "fixed"]
 
 
 class GroundData(NamedTuple):
@@ -157,4 +157,6 @@ def _own(source: Path) -> tuple[GroundingSource, GroundingSource, tuple[str, ...
 def _view(views: Views, fixed: FixedView) -> MakeView:
     if views == "fixed":
         return fixed
-    return RandomView(NATURAL_SIZES if views == "natural" else CLEVR_SIZES)
+    if views == "clevr":
+        return RandomView(CLEVR_SIZES)
+    return RandomView(NATURAL_SIZES, mirror=views == "mirrored")
