@@ -109,7 +109,8 @@ def _predictions(scores: Tensor, temperature: float) -> Tensor:
 
 def _entropy(shares: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
     """Of shares that sum to one, in nats; a share of zero adds nothing."""
-    return torch.special.entr(shares).sum(-1)
+    entropy: Tensor = torch.special.entr(shares).sum(-1)
+    return entropy
 
 
 def advice(
