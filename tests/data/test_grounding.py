@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 from eyespot.data.annotations import GroundingAnnotations, parse_annotations
@@ -275,6 +276,31 @@ def test_referring_scenes_load_with_is_final_and_masks():
     assert batch.masks.shape == (sum(batch.num_boxes), 48, 48)
     pixels = batch.masks.sum(dim=(1, 2)).tolist()
     assert pixels == [region.area_px for record in batch.records for region in record.regions]
+
+
+@pytest.mark.parametrize("hw", [(1, 5000), (5000, 1), (2, 20000), (1, 1)])
+@pytest.mark.parametrize("view", [RandomView(), FixedView(), FixedView(96, 192)])
+def test_lines_of_pixels_are_read_like_other_images(tmp_path, hw, view):
+    """One is as good as another: nothing vanishes, nothing fills the memory, boxes stay in."""
+    Image.new("RGB", hw[::-1], (9, 200, 30)).save(tmp_path / "line.png")
+    half = [0, 0, max(1, hw[1] // 2), max(1, hw[0] // 2)]
+    image = {"id": 1, "file_name": "line.png", "height": hw[0], "width": hw[1], "caption": "cup"}
+    box = {"id": 1, "image_id": 1, "bbox": half, "tokens_positive": [[0, 3]], "area": 9}
+    dataset = {"images": [image], "annotations": [box]}
+    data = AnnotatedImages(GroundingAnnotations(parse_annotations(dataset)), tmp_path)
+    bad = Quarantine(tmp_path / "bad.jsonl", budget=0.0)
+    read = batches(data, view, batch_size=1, with_masks=False, stop_step=6, quarantine=bad)
+    for batch in read:
+        sides = batch.images.shape[2:]
+        assert min(sides) >= 1
+        assert max(sides) <= 2 * 1333
+        assert (batch.images[0].amax(dim=(1, 2)) == torch.tensor([9, 200, 30])).all()
+        left, top, width, height = batch.boxes_cxcywh[0].tolist()
+        assert min(width, height) > 0
+        assert 0 <= left - width / 2 < left + width / 2 <= 1 + 1e-6
+        assert 0 <= top - height / 2 < top + height / 2 <= 1 + 1e-6
+    assert len(read) == 6
+    assert not (tmp_path / "bad.jsonl").exists()
 
 
 def test_captions_without_boxes_are_legal(tmp_path):

@@ -5,7 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from eyespot.data.annotations import CaptionedImage, Region, write_annotations
+from eyespot.data.annotations import (
+    CaptionedImage,
+    Region,
+    read_annotations,
+    write_annotations,
+)
+from eyespot.data.converters.flickr30k import from_flickr30k
+from eyespot.data.converters.pairs import write_pairs
 from eyespot.evals.coco_ap import coco_ap, coco_detections, coco_truths
 from eyespot.evals.lvis_ap import lvis_fixed_ap, lvis_truths
 from eyespot.ops import rle
@@ -13,6 +20,8 @@ from eyespot.tasks.ground_evaluation import expression_of, metrics_of
 from eyespot.tasks.ground_masks import true_mask
 from eyespot.tasks.ground_predictions import Predicted, absent_phrases, evaluated_phrases
 from eyespot.tasks.ground_results import write_results
+from tests.data.converters.files import put
+from tests.data.converters.test_flickr30k import SENTENCES, XML
 from tests.reference import read_json
 
 
@@ -66,6 +75,55 @@ def test_phrases_count_any_box_and_the_box_around_all(tmp_path):
     assert row["phrases"] == ["cup", "house"]
     assert (row["image_id"], row["sentence_id"], row["id"]) == ("x", 3, 7)
     assert row["boxes"] == [boxes, [boxes[1], boxes[2], boxes[0]]]
+
+
+def test_recall_of_flickr30k_is_that_of_its_own_files(tmp_path):
+    """Converted and evaluated, against hits counted by hand from the sentences and the XML."""
+    put(tmp_path / "Annotations" / "36979.xml", XML)
+    put(tmp_path / "Sentences" / "36979.txt", SENTENCES)
+    put(tmp_path / "val.txt", "36979\n")
+    write_pairs(from_flickr30k(tmp_path, "val"), tmp_path / "val.json")
+    records = list(read_annotations(tmp_path / "val.json"))
+    man, ball, far = [11, 21, 111, 221], [201, 51, 301, 151], [400, 300, 450, 350]
+    # "A man" first, "two balls" second; "Someone" twelfth, "a ball" never, "a man" sixth
+    many = [far] * 11
+    found = {
+        0: predicted(records[0], [man, ball], [0, 0], by_phrase=[[0.9, 0.1], [0.9, 0.1]]),
+        1: predicted(
+            records[1],
+            [*many, man],
+            [0] * 12,
+            by_phrase=[[0.9] * 11 + [0.1], [0.9] * 12, [0.9] * 5 + [0.1] * 6 + [0.8]],
+        ),
+        2: predicted(records[2], [man], [0]),
+    }
+    metrics = metrics_of(found)
+    assert [metrics[f"R@{k}"] for k in (1, 5, 10, "all")] == [1 / 5, 2 / 5, 3 / 5, 4 / 5]
+    assert [metrics[f"people_R@{k}"] for k in (1, 5, 10, "all")] == [1 / 3, 1 / 3, 2 / 3, 1]
+    assert [metrics[f"other_R@{k}"] for k in (1, 5, 10, "all")] == [0, 1 / 2, 1 / 2, 1 / 2]
+    assert [metrics[f"toys_R@{k}"] for k in (1, 5, 10, "all")] == [0, 0, 0, 0]
+    assert [metrics[f"merged_other_R@{k}"] for k in (1, "all")] == [0, 0]  # the hull is too wide
+    assert metrics["merged_people_R@10"] == 2 / 3
+
+
+def test_clevr_ref_is_also_counted_as_its_reference_does():
+    """Only expressions that speak of nothing but their referent, by GIoU."""
+    name = {"dataset_name": "clevrref"}
+    right, wrong = [[0, 0, 10, 10]], [[1.8, 1.8, 11.8, 11.8]]  # IoU 0.506, GIoU 0.460
+    alone = [region((0, 0, 10, 10), final=True)]
+    told_by = [region((0, 0, 10, 10), final=True), region((12, 12, 4, 4), final=False)]
+    found = {
+        0: predicted(record(0, alone, **name), right, [0.9], final=[0.9]),
+        1: predicted(record(1, alone, **name), wrong, [0.9], final=[0.9]),
+        2: predicted(record(2, told_by, **name), right, [0.9], final=[0.9]),
+        3: predicted(record(3, told_by, **name), right, [0.9], final=[0.9]),
+    }
+    metrics = metrics_of(found)
+    assert metrics["clevrref_P@1"] == 1
+    assert metrics["clevrref_giou_P@1"] == 3 / 4
+    assert metrics["clevrref_one_box_giou_P@1"] == 1 / 2
+    plain = record(0, [region((0, 0, 10, 10))], dataset_name="refcoco")
+    assert not any("one_box" in name for name in metrics_of({0: predicted(plain, right, [0.9])}))
 
 
 def test_expressions_by_iou_and_by_the_references_giou(tmp_path):

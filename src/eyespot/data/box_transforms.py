@@ -24,6 +24,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _CROP_TRIES = 100
+_LONGEST = 10  # of an image before its crop, in longest crops
 
 
 class GroundedImage(NamedTuple):
@@ -83,11 +84,14 @@ def resized_hw(
     """Return the size with this short side, or less where the long side would pass its limit.
 
     As published: the limited short side is rounded, then the long side truncated, so that it
-    can pass the limit by one.
+    can pass the limit by one, or by half if the short side is one pixel. Of an image so thin that
+    the short side would vanish, it is one pixel, and the long side at its limit.
     """
     short, long = sorted((height_px, width_px))
     if max_long_side_px is not None and long / short * short_side_px > max_long_side_px:
         short_side_px = round(max_long_side_px * short / long)
+        if short_side_px < 1:
+            return (1, max_long_side_px) if height_px <= width_px else (max_long_side_px, 1)
     long_side_px = int(short_side_px * long / short)
     if height_px <= width_px:
         return short_side_px, long_side_px
@@ -209,7 +213,8 @@ def draw_training_view(
     """Draw how to show an image in training.
 
     Half of the time it is only resized; else it is resized, cropped and resized again. The
-    crop should keep all boxes: up to 100 are tried, and the last is taken if none does.
+    crop should keep all boxes: up to 100 are tried, and the last is taken if none does. Before the
+    crop an image may be ten times as long as the longest crop, to be no burden if it is a line.
 
     Args:
         rng: The sample's own generator.
@@ -222,7 +227,8 @@ def draw_training_view(
     if rng.random() < 0.5:
         size = resized_hw(height_px, width_px, last, sizes.max_long_side_px)
         return View(None, None, size)
-    first = resized_hw(height_px, width_px, int(rng.choice(sizes.before_crop_px)))
+    longest = _LONGEST * sizes.max_crop_px
+    first = resized_hw(height_px, width_px, int(rng.choice(sizes.before_crop_px)), longest)
     scale = torch.tensor([first[1] / width_px, first[0] / height_px] * 2).to(boxes_xyxy_px)
     region = _draw_crop(rng, first, boxes_xyxy_px * scale, sizes)
     size = resized_hw(region.height_px, region.width_px, last, sizes.max_long_side_px)

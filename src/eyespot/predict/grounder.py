@@ -232,9 +232,6 @@ class Grounder:
         size = self.spec.image
         old_height, old_width = pixels.shape[:2]
         wanted = resized_hw(old_height, old_width, size.short_side_px, size.max_long_side_px)
-        if min(wanted) < 1:  # a line of pixels
-            scale = size.max_long_side_px / max(old_height, old_width)
-            wanted = max(1, round(old_height * scale)), max(1, round(old_width * scale))
         height, width = wanted
         if (height, width) != (old_height, old_width):
             picture = Image.fromarray(pixels)

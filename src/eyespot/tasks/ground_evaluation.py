@@ -61,10 +61,13 @@ def evaluate_grounding(
 def metrics_of(found: Mapping[int, Predicted]) -> dict[str, float]:
     """Return the metrics of predictions.
 
-    - R@k of the phrases in `tokens_positive_eval` (else of each box's own spans), and merged_R@k,
-      where each phrase's boxes are replaced by the one around them (Flickr30k Entities).
+    - R@k of the phrases in `tokens_positive_eval` (else of each box's own spans), R@all of all
+      queries, and merged_R@k, where each phrase's boxes are replaced by the one around them
+      (Flickr30k Entities); where `phrase_types` are known TYPE_R@k and merged_TYPE_R@k too.
     - P@k of referring expressions with one referent, for each data set, by IoU, and by GIoU as the
-      published numbers were made; ranked by the is-final head too where there is one.
+      published numbers were made; ranked by the is-final head too where there is one. Where other
+      boxes than the referent's are annotated, one_box_giou_P@k counts only expressions without
+      such, as the published evaluator of CLEVR-Ref+ does.
     - Pr@F1=1, N-acc and T-acc of expressions with any number of referents (gRefCOCO), likewise.
     - AP and AP50 of everything that is named, as one class; with categories, category_AP over
       those that each caption names; for LVIS its fixed AP.
@@ -114,13 +117,16 @@ def _phrases(found: Mapping[int, Predicted]) -> dict[str, float]:
         return {}
     ranked = {i: [one.ranked(p) for p in range(len(one.phrases))] for i, one in found.items()}
     truths = {
-        i: [PhraseTruth(p.boxes_xyxy_px, ()) for p in one.phrases] for i, one in found.items()
+        i: [PhraseTruth(p.boxes_xyxy_px, p.types) for p in one.phrases] for i, one in found.items()
     }
     merged = {image: [_hull(p) for p in phrases] for image, phrases in truths.items()}
     metrics: dict[str, float] = {}
     for prefix, wanted in (("", truths), ("merged_", merged)):
-        recall = phrase_recall(ranked, wanted, ks=_KS)  # type: ignore[arg-type]  # int is Hashable
-        metrics |= {prefix + name: values["all"] for name, values in recall.items()}
+        recall = phrase_recall(ranked, wanted)  # type: ignore[arg-type]  # int is Hashable
+        for name, values in recall.items():
+            metrics[prefix + name] = values["all"]
+            types = sorted(values.keys() - {"all"})
+            metrics |= {f"{prefix}{one}_{name}": values[one] for one in types}
     return metrics
 
 
@@ -133,10 +139,21 @@ def _expressions(found: Mapping[int, Predicted]) -> dict[str, float]:
             expressions[image] = meant
             ranked[image] = Found(referring_scores(one), one.boxes_xyxy_px)
     single = only_single(expressions)
+    marked = [i for i in single if any(r.is_final is False for r in found[i].record.regions)]
+    marked_sets = {single[i].dataset for i in marked}
+    alone = {
+        i: truth
+        for i, truth in single.items()
+        if truth.dataset in marked_sets and len(found[i].record.regions) == 1
+    }
     metrics: dict[str, float] = {}
-    criteria: tuple[tuple[Criterion, str], ...] = (("iou", ""), ("giou", "giou_"))
-    for criterion, prefix in criteria:
-        scores = referring_precision(ranked, single, ks=_KS, criterion=criterion)
+    modes: tuple[tuple[Criterion, str, dict[Hashable, Referred]], ...] = (
+        ("iou", "", single),
+        ("giou", "giou_", single),
+        ("giou", "one_box_giou_", alone),
+    )
+    for criterion, prefix, truths in modes:
+        scores = referring_precision(ranked, truths, ks=_KS, criterion=criterion)
         for dataset, precision in scores.items():
             metrics |= {f"{dataset}_{prefix}{name}": value for name, value in precision.items()}
     return metrics

@@ -34,11 +34,13 @@ class EvaluatedPhrase(NamedTuple):
         spans: Its characters in the caption.
         regions: Places of its boxes among the record's.
         boxes_xyxy_px: Those boxes, in pixels of the image file.
+        types: Of the phrase, such as "people"; none if not known.
     """
 
     spans: tuple[Span, ...]
     regions: tuple[int, ...]
     boxes_xyxy_px: Float[np.ndarray, "n 4"]
+    types: tuple[str, ...]
 
 
 class Predicted(NamedTuple):
@@ -107,14 +109,15 @@ def evaluated_phrases(record: CaptionedImage) -> list[EvaluatedPhrase]:
     """Return the phrases of `tokens_positive_eval` with the boxes that share a character.
 
     Without that key every group of boxes with the same spans is a phrase. Boxes of no size stand
-    for nothing.
+    for nothing. The types of phrases are those of `phrase_types`.
     """
     listed = record.more.get("tokens_positive_eval")
     if listed is None:
         listed = list(dict.fromkeys(r.spans for r in record.regions if r.spans))
+    types = record.more.get("phrase_types") or [()] * len(listed)
     sized = sized_regions(record)
     phrases = []
-    for spans in listed:
+    for spans, kinds in zip(listed, types, strict=True):
         wanted = tuple((int(b), int(e)) for b, e in spans)
         of_phrase = tuple(
             i
@@ -124,7 +127,8 @@ def evaluated_phrases(record: CaptionedImage) -> list[EvaluatedPhrase]:
             )
         )
         if of_phrase:
-            phrases.append(EvaluatedPhrase(wanted, of_phrase, true_boxes(record, of_phrase)))
+            boxes = true_boxes(record, of_phrase)
+            phrases.append(EvaluatedPhrase(wanted, of_phrase, boxes, tuple(kinds)))
     return phrases
 
 

@@ -49,6 +49,11 @@ def test_boxes_apart(folder):
         [[[0, 7]], [[13, 19]], [[23, 28]]],
         [],
     ]
+    assert [pair.more["phrase_types"] for pair in pairs] == [
+        [["people"], ["other"]],
+        [["people"], ["other", "toys"], ["people"]],
+        [],
+    ]
     assert pairs[1].more["sentence_id"] == 1
     assert pairs[1].more["original_img_id"] == 36979
     assert (pairs[0].file_name, pairs[0].height_px, pairs[0].width_px) == ("36979.jpg", 375, 500)

@@ -18,7 +18,8 @@ def from_flickr30k(folder: Path, split: str, *, merged: bool = False) -> Iterato
     """Yield a pair for each of the five captions of the images of a split.
 
     Boxes of a caption with IoU >= 0.95 become one, the last of them, named by the spans of all.
-    `tokens_positive_eval` lists every phrase whose entity has a box, in the order of the caption.
+    `tokens_positive_eval` lists every phrase whose entity has a box, in the order of the caption,
+    and `phrase_types` the types of each, such as people.
 
     Args:
         folder: With `Annotations/ID.xml`, `Sentences/ID.txt`, `train.txt` and the like.
@@ -56,13 +57,15 @@ def _of_image(folder: Path, name: str, merged: bool) -> Iterator[CaptionedImage]
         }
     for number, line in enumerate(filter(None, text.read_text(encoding="utf-8").splitlines())):
         caption, phrases = parse_sentence(line)
-        named = [(p.span, boxes[p.entity_id]) for p in phrases if p.entity_id in boxes]
+        boxed = [phrase for phrase in phrases if phrase.entity_id in boxes]
+        named = [(phrase.span, boxes[phrase.entity_id]) for phrase in boxed]
         more = {
             "dataset_name": "flickr",
             "original_img_id": int(name) if name.isdecimal() else name,
             "sentence_id": number,
             "tokens_negative": [[0, len(caption)]],
-            "tokens_positive_eval": [[list(span)] for span, _ in named],
+            "tokens_positive_eval": [[list(phrase.span)] for phrase in boxed],
+            "phrase_types": [list(phrase.types) for phrase in boxed],
         }
         regions = tuple(_regions(named))
         yield CaptionedImage(0, f"{name}.jpg", height, width, caption, regions, more)
