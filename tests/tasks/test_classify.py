@@ -324,6 +324,12 @@ def test_evaluating_again_gives_what_training_said(tmp_path):
         ({"model": "RegNetQ"}, "Did you mean"),
         ({"batch_size": 128, "accumulate": 1}, "64 samples for batches of 128"),
         ({"label_smoothing": 1.5}, "got 1.5"),
+        (
+            {"pictures": Pictures(view="pad", policy="AutoAugmnt")},
+            "\"pad\" with policy='AutoAugmnt'",
+        ),
+        ({"pictures": Pictures(view="middle", colours=0.5)}, "colours=0.5"),
+        ({"pictures": Pictures(policy="AutoAugmnt")}, "AutoAugmnt"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(changes, sentence, tmp_path):

@@ -10,6 +10,7 @@ from eyespot.design.scaling import stem_layers
 from eyespot.design.specs import ViTSpec
 from eyespot.errors import RecipeError
 from eyespot.models.build import create_model
+from eyespot.tasks.classify import ClassifyRecipe
 from eyespot.tasks.optimization import (
     OptimizerSettings,
     Schedule,
@@ -19,6 +20,7 @@ from eyespot.tasks.optimization import (
     set_rates_,
 )
 from eyespot.tasks.ranges import check_schedule
+from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 
 # Check values of the reference: base, schedule, epochs, {epoch: rate}.
 REFERENCE = [
@@ -70,6 +72,22 @@ def test_a_vits_class_token_and_positions_are_decayed_and_its_norms_and_biases_a
         decayed = not (name.endswith("bias") or "norm" in name)
         assert decays[param] == (0.24 if decayed else 0.0), name
     assert len(decays) == len(list(model.parameters()))
+
+
+def test_layer_norms_may_be_decayed_apart_from_batch_norms():
+    model = create_model(ViTSpec(32, 64, 2, 2, stem=stem_layers(32, 8), image_size=32))
+    settings = OptimizerSettings(norm_decay=1e-3, layer_norm_decay=2e-3)
+    decays = {
+        param: group["weight_decay"]
+        for group in make_optimizer(model, settings, 64).param_groups
+        for param in group["params"]
+    }
+    for kind, decay in ((torch.nn.BatchNorm2d, 1e-3), (torch.nn.LayerNorm, 2e-3)):
+        found = {decays[p] for m in model.modules() if isinstance(m, kind) for p in m.parameters()}
+        assert found == {decay}
+    recipe = ClassifyRecipe(optimizer=settings)
+    for each in (recipe, ClassifyRecipe()):
+        assert recipe_from_dict(recipe_to_dict(each), "here") == each
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "larc"])

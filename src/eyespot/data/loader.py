@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from eyespot.data.decode import MAX_PIXELS, decode_image
 from eyespot.data.draws import Draws
 from eyespot.data.normalize import pca_shift
-from eyespot.data.quarantine import BadSample, Quarantine, fetch
+from eyespot.data.quarantine import BadSample, Quarantine, fetch, fetch_or_blank
 from eyespot.data.samples import Samples
 from eyespot.data.sampling import BatchSampler, Order
 
@@ -60,7 +60,7 @@ class Batch(NamedTuple):
         labels: -1 where there is none.
         indices: Of the samples that were read.
         shifts: What `normalize` adds to each sample's colours; zeros unless asked for.
-        bad: Samples that could not be read and were replaced.
+        bad: Samples that could not be read: they were replaced, or are black and have no label.
         steps: For each size, what `distort_batch` is to do to its views; empty unless asked for.
     """
 
@@ -122,6 +122,8 @@ class Examples(Dataset[Example]):
         pca_std: Of `pca_shift`; 0 for none.
         draw_steps: `multicrop.draw_steps` with its kinds, where colours are left to the device:
             (height, width, *, seed, epoch, index) -> steps of each view.
+        replace: Whether the next sample takes the place of a damaged one. If not, a black picture
+            without a label does: a measurement leaves it out.
     """
 
     def __init__(
@@ -134,12 +136,14 @@ class Examples(Dataset[Example]):
         min_side: int | None = None,
         pca_std: float = 0.0,
         draw_steps: Callable[..., np.ndarray] | None = None,
+        replace: bool = True,
     ) -> None:
         self.samples = samples
         self.make_views = make_views
         self.seed = seed
         self.pca_std = pca_std
         self.draw_steps = draw_steps
+        self._fetch = fetch if replace else fetch_or_blank
         self._decode = partial(_decode, max_pixels=max_pixels, min_side=min_side)
 
     def __len__(self) -> int:
@@ -147,7 +151,7 @@ class Examples(Dataset[Example]):
 
     def __getitem__(self, where: tuple[int, int, int]) -> Example:
         step, epoch, asked = where
-        found = fetch(self.samples, asked, self._decode)
+        found = self._fetch(self.samples, asked, self._decode)
         where_from = {"seed": self.seed, "epoch": epoch, "index": found.index}
         views = self.make_views(found.pixels, **where_from)
         steps = None
@@ -239,7 +243,8 @@ class Loader(Generic[BatchT]):
             if batch is None:
                 return
             if self._quarantine is not None:
-                self._quarantine.add(batch.step, len(batch.indices), batch.bad)
+                asked, size = len(batch.indices), self.sampler.order.num_samples
+                self._quarantine.add(batch.step, asked, batch.bad, set_size=size)
             yield batch
 
     def data_wait(self) -> float:

@@ -1,10 +1,14 @@
-"""Samples that cannot be read: replaced, counted, listed, and too many stop the run."""
+"""Samples that cannot be read: counted, listed, and too many stop the run.
+
+Training puts another sample in their place; a measurement leaves them out.
+"""
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -12,7 +16,8 @@ from jaxtyping import UInt8
 from eyespot.data.samples import Samples
 
 _MAX_IN_A_ROW = 100
-_FREE = 10  # so that one bad image among the first hundred does not stop a run
+_FREE = 10  # most that a large set may have while little of it has been seen
+_BLANK = np.zeros((32, 32, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,45 @@ def fetch(
     )
 
 
+def fetch_or_blank(
+    samples: Samples, index: int, decode: Callable[[bytes | np.ndarray], np.ndarray]
+) -> Fetched:
+    """Return a sample's pixels; of one that is damaged, a black picture without a label.
+
+    For measurements, which replace nothing: who counts passes over what has no label. Only
+    `ValueError` counts as damaged, as in `fetch`.
+
+    Args:
+        samples: The dataset.
+        index: Which sample.
+        decode: Turns a sample's image into RGB.
+    """
+    name = str(index)
+    try:
+        image, label, name = samples[index]
+        return Fetched(decode(image), label, index, ())
+    except ValueError as error:
+        return Fetched(_BLANK, None, index, (BadSample(index, name, str(error)),))
+
+
+def too_many_damaged(num_bad: int, num_samples: int, budget: float) -> bool:
+    """Whether more of a data set is damaged than the budget allows; one may be, unless it is 0."""
+    return num_bad > max(budget > 0, budget * num_samples)
+
+
 class Quarantine:
     """The list of bad samples of a run, one JSON object a line: step, index, name, reason.
+
+    A sample that is damaged in every epoch has a line for each, and counts once.
 
     A resumed run passes the steps and samples it had done; what the list holds from later steps,
     which will be done again, is dropped.
 
     Args:
         path: The list, usually quarantine.jsonl; made when the first bad sample comes.
-        budget: Largest share of samples that may be bad; the first ten always may.
+        budget: Largest share of samples that may be bad. While less than an epoch has been seen
+            it counts of what has been seen, but up to ten may be bad if the whole set may have
+            as many; one may, unless the budget is 0.
         start_step: Steps done before.
         num_seen: Samples taken in those steps.
     """
@@ -84,12 +119,24 @@ class Quarantine:
         self.path = Path(path)
         self.budget = budget
         self.num_seen = num_seen
-        self.num_bad = 0
+        self._bad: set[int] = set()
         if self.path.is_file():
-            self.num_bad = _keep_steps_before(self.path, start_step)
+            kept = _keep_steps_before(self.path, start_step)
+            self._bad = {line["index"] for line in kept if "measured" not in line}
 
-    def add(self, step: int, num_samples: int, bad: Sequence[BadSample]) -> None:
+    @property
+    def num_bad(self) -> int:
+        """Different samples that were bad."""
+        return len(self._bad)
+
+    def add(self, step: int, num_samples: int, bad: Sequence[BadSample], *, set_size: int) -> None:
         """Count a step's samples and list its bad ones.
+
+        Args:
+            step: Counted from 0.
+            num_samples: That were asked for.
+            bad: Those of them that could not be read.
+            set_size: Samples of the whole data set.
 
         Raises:
             ValueError: If more samples are bad than the budget allows.
@@ -97,21 +144,45 @@ class Quarantine:
         self.num_seen += num_samples
         if not bad:
             return
-        self.num_bad += len(bad)
-        with self.path.open("a") as file:
-            file.writelines(json.dumps({"step": step, **asdict(item)}) + "\n" for item in bad)
-        if self.num_bad > max(_FREE, self.budget * self.num_seen):
+        self._bad |= {item.index for item in bad}
+        _append(self.path, ({"step": step, **asdict(item)} for item in bad))
+        seen = min(self.num_seen, set_size)
+        free = min(_FREE, self.budget * set_size)
+        if self.num_bad > free and too_many_damaged(self.num_bad, seen, self.budget):
             raise ValueError(
                 f"need at most {self.budget:.1%} damaged samples, got {self.num_bad} of "
-                f"{self.num_seen}; they are listed in {self.path}, the last is {bad[-1].name}: "
+                f"{seen}; they are listed in {self.path}, the last is {bad[-1].name}: "
                 f"{bad[-1].reason}"
             )
 
 
-def _keep_steps_before(path: Path, step: int) -> int:
-    """Drop later steps, and the torn last line of a killed run; return how many lines stay."""
-    lines = [line for line in path.read_text().split("\n")[:-1] if json.loads(line)["step"] < step]
+def list_left_out(path: Path, step: int, bad: Sequence[BadSample]) -> None:
+    """List samples that a measurement left out, with `"measured": true`, each once.
+
+    Args:
+        path: The list of the run.
+        step: The last that was done before the measurement, counted from 0.
+        bad: What could not be read.
+    """
+    listed: set[int] = set()
+    if bad and path.is_file():
+        lines = map(json.loads, path.read_text().splitlines())
+        listed = {line["index"] for line in lines if "measured" in line}
+    new = [item for item in bad if item.index not in listed]
+    if new:
+        _append(path, ({"step": step, **asdict(item), "measured": True} for item in new))
+
+
+def _append(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    with path.open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def _keep_steps_before(path: Path, step: int) -> list[dict[str, Any]]:
+    """Drop later steps, and the torn last line of a killed run; return the lines that stay."""
+    lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    kept = [line for line in lines if line["step"] < step]
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text("".join(line + "\n" for line in lines))
+    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
     temporary.replace(path)
-    return len(lines)
+    return kept

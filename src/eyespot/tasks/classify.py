@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from eyespot import dist
-from eyespot.data.loader import Batch
+from eyespot.data.loader import NO_LABEL, Batch
 from eyespot.data.open import Opened
+from eyespot.data.quarantine import BadSample
 from eyespot.design.spec_files import spec_to_dict
 from eyespot.design.specs import Spec
 from eyespot.design.training import Groups
@@ -316,7 +317,7 @@ def evaluate(training: _Training, job: Job) -> dict[str, float]:
         prefix = "" if name == "model" else f"{name}_"
         if training.recipe.precise_bn:
             update_precise_bn_(network, _statistics_batches(training, job))
-        for key, value in _test(training, network, job.device).items():
+        for key, value in _test(training, network, job).items():
             found[prefix + key] = value
     return found
 
@@ -334,23 +335,33 @@ def _statistics_batches(training: _Training, job: Job) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def _test(training: _Training, network: nn.Module, device: torch.device) -> dict[str, float]:
-    """The network's errors on the test images, each counted once whatever the number of ranks."""
+def _test(training: _Training, network: nn.Module, job: Job) -> dict[str, float]:
+    """The network's errors on the test images, each counted once whatever the number of ranks.
+
+    Damaged ones are left out, and their number said as "damaged".
+    """
     network.eval()
+    device = job.device
     sums = torch.zeros(4, dtype=torch.float64, device=device)  # images, wrong, wrong of 5, loss
+    damaged: list[BadSample] = []
     for batch in training.data.test_loader():
+        damaged += batch.bad
         images = to_network(batch, training.data.test_pictures, device)
         labels = batch.labels.to(device)
         with autocast(device, training.speed):
             logits = network(to_layout(images, training.speed)).float()
+        counted = labels != NO_LABEL
         top = logits.topk(min(5, training.num_classes)).indices == labels[:, None]  # [B, 5]
-        loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
+        top |= ~counted[:, None]
+        loss = nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=NO_LABEL)
         wrong = (~top[:, 0]).sum(), (~top.any(1)).sum()
-        sums += torch.stack([torch.tensor(len(labels), device=device), *wrong, loss]).double()
+        sums += torch.stack([counted.sum(), *wrong, loss]).double()
     network.train()
+    left_out = training.data.leave_out(damaged, job.step)
     images_seen, wrong_1, wrong_5, loss = dist.all_reduce_sum(sums).tolist()
     found = {"error": 100 * wrong_1 / images_seen, "test_loss": loss / images_seen}
-    return found | ({"error_top5": 100 * wrong_5 / images_seen} if training.num_classes > 5 else {})
+    found |= {"error_top5": 100 * wrong_5 / images_seen} if training.num_classes > 5 else {}
+    return found | ({"damaged": left_out} if left_out else {})
 
 
 def _networks(

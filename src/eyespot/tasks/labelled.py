@@ -1,16 +1,18 @@
 """Labelled images for a training run: opened, and ready to be loaded from any step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from eyespot import dist
 from eyespot.data.few_labels import few_of, listing, read_name_list
 from eyespot.data.held_out import held_out
 from eyespot.data.loader import Batch, Examples, Loader
 from eyespot.data.open import Opened, find_splits, open_samples, open_train_and_val
-from eyespot.data.quarantine import Quarantine
+from eyespot.data.quarantine import BadSample, Quarantine, list_left_out, too_many_damaged
 from eyespot.data.sampling import Order
 from eyespot.errors import RecipeError
 from eyespot.evals.lowshot import label_subset
@@ -95,9 +97,10 @@ class LabelledData(NamedTuple):
         test_examples: The test images.
         test_order: Each test image once.
         test_pictures: How test images are normalised.
-        quarantine: Where damaged training images are listed.
-        max_bad: Largest share of them.
+        quarantine: Where damaged images are listed.
+        max_bad: Largest share of them, of the training and of the test images.
         workers: Loader processes of this rank.
+        lists: Whether damaged test images are listed too.
     """
 
     order: Order
@@ -108,6 +111,7 @@ class LabelledData(NamedTuple):
     quarantine: Path
     max_bad: float
     workers: int
+    lists: bool
 
     @staticmethod
     def of(
@@ -147,12 +151,13 @@ class LabelledData(NamedTuple):
                 seed=seed,
                 pca_std=pictures.pca_std,
             ),
-            Examples(val.samples, evaluation_view(pictures), seed=seed),
+            Examples(val.samples, evaluation_view(pictures), seed=seed, replace=False),
             Order(len(val.samples), batch, seed, shuffle=False, drop_last=False),
             Pictures(pictures.size_px, pca_std=0.0, mean=pictures.mean, std=pictures.std),
-            run.out / f"quarantine{f'-{dist.rank()}' if dist.rank() else ''}.jsonl",
+            quarantine_of(run),
             run.max_bad,
             place.workers,
+            place.lists,
         )
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
@@ -177,7 +182,7 @@ class LabelledData(NamedTuple):
         )
 
     def test_loader(self) -> Loader[Batch]:
-        """Return a loader of this rank's test images, each once."""
+        """Return a loader of this rank's test images, each once; damaged ones have no label."""
         return Loader(
             self.test_examples,
             self.test_order,
@@ -185,3 +190,48 @@ class LabelledData(NamedTuple):
             world_size=dist.world_size(),
             num_workers=self.workers,
         )
+
+    def leave_out(self, damaged: Sequence[BadSample], step: int) -> int:
+        """List this rank's damaged test images, and return how many all ranks have.
+
+        Args:
+            damaged: What this rank could not read.
+            step: Optimizer steps done.
+
+        Raises:
+            ValueError: As `leave_out` does.
+        """
+        listing = self.quarantine if self.lists else None
+        return leave_out(damaged, self.test_order.num_samples, self.max_bad, listing, step)
+
+
+def quarantine_of(run: Run) -> Path:
+    """Return the file in which this rank lists damaged samples."""
+    return run.out / f"quarantine{f'-{dist.rank()}' if dist.rank() else ''}.jsonl"
+
+
+def leave_out(
+    damaged: Sequence[BadSample], images: int, max_bad: float, listing: Path | None, step: int
+) -> int:
+    """List damaged test images that a measurement left out, and return how many there are.
+
+    Args:
+        damaged: What this rank could not read.
+        images: How many all ranks were to read.
+        max_bad: Largest share that may be damaged; one image may be, unless it is 0.
+        listing: This rank's list; None for none.
+        step: Optimizer steps done.
+
+    Raises:
+        ValueError: On every rank alike, if there are more than allowed, or none that can be read.
+    """
+    if listing is not None:
+        list_left_out(listing, max(0, step - 1), damaged)
+    count = int(dist.all_reduce_sum(torch.tensor(len(damaged))))
+    if count == images or too_many_damaged(count, images, max_bad):
+        last = f", such as {damaged[-1].name}: {damaged[-1].reason}" if damaged else ""
+        raise ValueError(
+            f"need at most {max_bad:.1%} damaged test images, got {count} of {images}{last}; "
+            "`eyespot data check DATA --decode` lists them"
+        )
+    return count

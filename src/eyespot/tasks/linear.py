@@ -5,9 +5,10 @@ Shapes: B samples, D width of a tap, K classes.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,12 +17,12 @@ from torch import Tensor, nn
 from eyespot import dist
 from eyespot.data.loader import Batch, Examples, Loader
 from eyespot.data.open import Opened, find_splits, open_samples, open_train_and_val
-from eyespot.data.quarantine import Quarantine
+from eyespot.data.quarantine import BadSample, Quarantine
 from eyespot.data.sampling import Order
 from eyespot.data.views import TrainView
 from eyespot.errors import RecipeError
 from eyespot.evals.accuracy import TopK
-from eyespot.evals.extract import Part, Table, collect, extract, rank_part
+from eyespot.evals.extract import Part, Row, Table, collect, extract, rank_part
 from eyespot.evals.linear import (
     ProbeHeads,
     head_choices,
@@ -31,6 +32,7 @@ from eyespot.evals.linear import (
 )
 from eyespot.models.taps import POOL
 from eyespot.tasks.backbone import Backbone, Frozen, freeze
+from eyespot.tasks.labelled import leave_out, quarantine_of
 from eyespot.tasks.optimization import Schedule, base_rates, rate_factor, set_rates_
 from eyespot.tasks.ranges import Within, check_ranges, check_schedule
 from eyespot.tasks.run import Place, Prepared, Run
@@ -107,6 +109,8 @@ class _Probing(NamedTuple):
     kept: Table | None
     workers: int
     num_classes: int
+    max_bad: float
+    listing: Path | None
 
 
 def prepare(recipe: LinearRecipe, run: Run, place: Place) -> Prepared:
@@ -146,7 +150,7 @@ def prepare(recipe: LinearRecipe, run: Run, place: Place) -> Prepared:
         batches = partial(_kept_batches, recipe, train_table, order)
     probing = _Probing(
         recipe, frozen, model, optimizer, base_rates(optimizer), order, val, kept,
-        place.workers, num_classes,
+        place.workers, num_classes, run.max_bad, quarantine_of(run) if place.lists else None,
     )  # fmt: skip
     every = order.steps_per_epoch * recipe.evaluate_every
     return Prepared(
@@ -207,7 +211,7 @@ def evaluate(probing: _Probing, job: Job) -> dict[str, float]:
     """Return each head's error in percent on the test images, and the best head's as "error".
 
     The best is chosen by these very errors, as the published numbers are. A head that diverged is
-    wrong about everything.
+    wrong about everything. Damaged images are left out, and their number said as "damaged".
     """
     heads = job.modules["heads"]
     assert isinstance(heads, ProbeHeads)
@@ -215,13 +219,17 @@ def evaluate(probing: _Probing, job: Job) -> dict[str, float]:
     ks = (1, 5) if probing.num_classes > 5 else (1,)
     counts = [TopK(ks) for _ in heads.choices]
     spoilt = torch.zeros(len(counts), dtype=torch.int64, device=job.device)
-    for features, labels in _test_features(probing):
+    damaged: list[BadSample] = []
+    for features, labels in _test_features(probing, damaged):
         labels = labels.to(job.device)
         logits = heads([each.to(job.device).float() for each in features])
         for place, (count, scores) in enumerate(zip(counts, logits, strict=True)):
             count.add(scores.nan_to_num(nan=-torch.inf), labels)
             spoilt[place] += scores.isnan().any().long()
     heads.train()
+    left_out = leave_out(
+        damaged, len(probing.val.samples), probing.max_bad, probing.listing, job.step
+    )
     nothing = dict.fromkeys((f"top{k}" for k in ks), 0.0)
     results = [
         nothing if bad else count.result()
@@ -233,7 +241,7 @@ def evaluate(probing: _Probing, job: Job) -> dict[str, float]:
         found["error_top5"] = 100 * (1 - results[best]["top5"])
     for choice, result in zip(heads.choices, results, strict=True):
         found[f"error of {choice}"] = 100 * (1 - result["top1"])
-    return found
+    return found | ({"damaged": left_out} if left_out else {})
 
 
 def open_labelled(run: Run) -> tuple[Opened, Opened, int]:
@@ -303,7 +311,6 @@ def _read_batches(
 ) -> Iterator[Rows]:
     """Augmented images, to run the backbone on."""
     view = TrainView(frozen.view.size_px, recipe.area)
-    name = f"quarantine{f'-{dist.rank()}' if dist.rank() else ''}.jsonl"
     seen = start * recipe.batch_size // dist.world_size()
     loader = Loader(
         Examples(train.samples, view, seed=recipe.seed),
@@ -313,7 +320,9 @@ def _read_batches(
         rank=dist.rank(),
         world_size=dist.world_size(),
         num_workers=place.workers,
-        quarantine=Quarantine(run.out / name, budget=run.max_bad, start_step=start, num_seen=seen),
+        quarantine=Quarantine(
+            quarantine_of(run), budget=run.max_bad, start_step=start, num_seen=seen
+        ),
     )
     batch: Batch
     for batch in loader:
@@ -354,16 +363,24 @@ def _features_of(frozen: Frozen, data: Opened, batch_size: int, workers: int) ->
     )
 
 
-def _test_features(probing: _Probing) -> Iterator[tuple[list[Tensor], Tensor]]:
-    """Features and labels of this rank's test images, batch by batch."""
+def _test_features(
+    probing: _Probing, damaged: list[BadSample]
+) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """Features and labels of this rank's test images, batch by batch; adds the damaged ones."""
     size, kept = probing.recipe.eval_batch_size, probing.kept
     if kept is not None:
+        damaged += _bad(kept.problems)
         mine = rank_part(len(kept.labels))
         for first in range(mine.start, mine.stop, size):
             rows = slice(first, min(first + size, mine.stop))
             yield [each[rows] for each in kept.features], kept.labels[rows]
         return
     for part in _features_of(probing.frozen, probing.val, size, probing.workers):
+        damaged += _bad(part.rows)
         labels = torch.tensor([row.label for row in part.rows if not row.problem])
         if len(labels):
             yield part.features, labels
+
+
+def _bad(rows: Sequence[Row]) -> list[BadSample]:
+    return [BadSample(row.index, row.name, row.problem) for row in rows if row.problem]

@@ -25,6 +25,7 @@ class OptimizerSettings:
         lr_batch: The batch size it is meant for; the rate grows with the batch. 0: for any.
         weight_decay: Of weights (for AdamW decoupled, times the rate).
         norm_decay: Of gains and biases of norms.
+        layer_norm_decay: Of those of layer norms, if it is another.
         bias_decay: Of all other biases.
         momentum: Of SGD and LARC.
         nesterov: Nesterov's form of it (SGD alone).
@@ -39,6 +40,7 @@ class OptimizerSettings:
     lr_batch: int = 0
     weight_decay: float = 5e-5
     norm_decay: float = 0.0
+    layer_norm_decay: float | None = None
     bias_decay: float = 0.0
     momentum: float = 0.9
     nesterov: bool = True
@@ -104,6 +106,7 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, batch_size: in
         model,
         weight_decay=settings.weight_decay,
         norm_decay=settings.norm_decay,
+        layer_norm_decay=settings.layer_norm_decay,
         bias_decay=settings.bias_decay,
     )
     if settings.name == "larc":

@@ -26,11 +26,11 @@ class Pictures:
             mirrored half the time. "middle" is the test view, for overfitting and measuring.
         area: Range of a random crop's share of the image.
         pad_px: Padding of "pad".
-        policy: "AutoAugment", "RandAugment_N2_M0.5", or "" for none.
+        policy: "AutoAugment", "RandAugment_N2_M0.5", or "" for none. Of "crop".
         colours: Strength s of SimCLR's and SwAV's colour distortion: brightness, contrast and
             saturation by up to 0.8 s and hue by 0.2 s, four times of five, then grey, once of
             five; 0 for none. Of "crop".
-        blur: How often a view is blurred after it, by 0.1 to 2 px, in 0..1.
+        blur: How often a view is blurred after it, by 0.1 to 2 px, in 0..1. Of "crop".
         filter: Of resizing, in training and in testing.
         pca_std: Of AlexNet's colour shift; 0 for none.
         mean: Of each channel, in 0..1.
@@ -55,12 +55,18 @@ def train_view(pictures: Pictures) -> MakeViews:
     """Return what makes training views.
 
     Raises:
-        RecipeError: If a number is out of range or the policy is unknown.
+        RecipeError: If a number is out of range, the policy is unknown, or the view has none.
     """
     if pictures.size_px < 1 or not 0 < pictures.area[0] <= pictures.area[1] <= 1:
         raise RecipeError(
             "need size_px of 1 or more and an area within 0..1, got "
             f"{pictures.size_px} and {pictures.area}"
+        )
+    if pictures.view != "crop" and (pictures.policy or pictures.colours or pictures.blur):
+        raise RecipeError(
+            'need view "crop" for a policy, colours or blur, got view '
+            f'"{pictures.view}" with policy={pictures.policy!r}, colours={pictures.colours} and '
+            f"blur={pictures.blur}; leave them out, or take the other view"
         )
     match pictures.view:
         case "crop":

@@ -54,6 +54,7 @@ def check_optimizer(settings: OptimizerSettings) -> None:
             "optimizer.lr_batch": Within(settings.lr_batch, 0),
             "optimizer.weight_decay": Within(settings.weight_decay, 0),
             "optimizer.norm_decay": Within(settings.norm_decay, 0),
+            "optimizer.layer_norm_decay": Within(settings.layer_norm_decay or 0, 0),
             "optimizer.bias_decay": Within(settings.bias_decay, 0),
             "optimizer.momentum": Within(settings.momentum, 0, below=1),
             "optimizer.clip": Within(settings.clip, 0),

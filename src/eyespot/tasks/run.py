@@ -82,12 +82,15 @@ class Place:
         parallel: How the model is spread over the ranks; "none" on one.
         workers: Loader processes of this rank.
         group: A group whose collectives move CPU tensors, for checkpoints; None on one rank.
+        lists: Whether damaged images that an evaluation leaves out are listed in the run's folder;
+            not when a run is looked at that may be under way, or other data.
     """
 
     device: torch.device
     parallel: Parallel
     workers: int
     group: torch_dist.ProcessGroup | None
+    lists: bool = True
 
 
 class Prepared(NamedTuple):
@@ -183,7 +186,7 @@ def evaluate(
     """
     stored = _checkpoint(run.out / "checkpoints", checkpoint, say)
     with processes(run) as place, own_randomness(recipe.seed, place.device):
-        prepared = prepare(recipe, run, place)
+        prepared = prepare(recipe, run, replace(place, lists=False))
         if prepared.evaluate is None:
             raise ValueError(f"need a task that evaluates, got {task_of(recipe)!r}")
         job = prepared.job
@@ -251,8 +254,12 @@ def replay(recipe: Any, run: Run, capture: Path) -> Replayed:
     Raises:
         ValueError: If the capture is damaged or of another recipe.
     """
-    with processes(run) as place, own_randomness(recipe.seed, place.device):
-        prepared = prepare(recipe, run, place)
+    with (
+        _beside(run) as same,
+        processes(run) as place,
+        own_randomness(recipe.seed, place.device),
+    ):
+        prepared = prepare(recipe, same, place)
         job, stored = prepared.job, read_facts(capture)
         noise = random_state(job.device)
         load(stored, {**state_tensors(job), **noise}, group=place.group)
@@ -266,6 +273,19 @@ def replay(recipe: Any, run: Run, capture: Path) -> Replayed:
             except NonFiniteError as error:
                 return Replayed(str(error), first[0] if first else "")
     return Replayed("", first[0] if first else "")
+
+
+@contextlib.contextmanager
+def _beside(run: Run) -> Iterator[Run]:
+    """Give the run another folder, with what its own holds but the lists of damaged samples.
+
+    Loaders write those, and drop lines of steps that they take again; the run's stay as they are.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for path in run.out.resolve().iterdir():
+            if not path.name.startswith("quarantine"):
+                (Path(folder) / path.name).symlink_to(path)
+        yield replace(run, out=Path(folder))
 
 
 @contextlib.contextmanager
