@@ -110,6 +110,19 @@ def test_another_network_in_a_space_of_one(tmp_path):
     assert round(point["complexity"]["flops"] / 1e9, 1) == 1.1
 
 
+def test_settings_take_the_place_of_the_spaces(tmp_path):
+    args = ("--dry-run", "--json", "--count", 3)
+    plain = json.loads(run("sweep", "cifar-regnety", *args).stdout)["points"]
+    chosen = ("--set", "epochs=2", "--set", "mixup=0.2", "--set", "recipe=cifar/resnet_56")
+    changed = json.loads(run("sweep", "cifar-regnety", *args, *chosen).stdout)["points"]
+    for before, after in zip(plain, changed, strict=True):  # and draw the same networks
+        says = {"epochs": 2, "mixup": 0.2, "recipe": "cifar/resnet_56"}
+        assert after["parameters"] == before["parameters"] | says
+    listed = run("sweep", "optimizability/smoke", *args, "--set", "seed=7")
+    points = json.loads(listed.stdout)["points"]
+    assert {point["parameters"]["seed"] for point in points} == {7}
+
+
 def test_a_sweep_stopped_by_a_signal_says_how_to_go_on(tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text("name: mine\nparameters:\n  n: {kind: int, low: 1, high: 99}\n")
@@ -196,6 +209,23 @@ def test_a_study_from_the_command_line(tmp_path):
             ],
             "need --slurm as KEY=VALUE, such as timeout_min=240, got 'gpus'",
         ),
+        (
+            ["sweep", "mine.yaml", "--out", "new", "--data", "scenes:size=32"],
+            "need a recipe to train the points by, got a space without; pass --set recipe=NAME",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--data", "x", "--set", "recipe=simclr/smoke"],
+            "need a recipe of supervised classification to train the points by, got simclr/smoke",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--data", "x", "--set", "mixupp=1"],
+            "unknown field of the recipe 'mixupp'. Did you mean mixup",
+        ),
+        (["sweep", "regnetx", "--dry-run", "--set", "lr"], "need --set as NAME=VALUE, such as"),
+        (
+            ["sweep", "cifar-lrwd", "--dry-run", "--set", "model=ResNet-50"],
+            "need --network for another network, got --set model=ResNet-50",
+        ),
         (["report", "none"], "need the folder of a sweep or of training runs, got none"),
         (["report", "x", "--keep", "lr=1"], "need --keep as NAME=LOW:HIGH, such as lr=0.1:1"),
         (["report"], "need the folder of at least one sweep or training run"),
@@ -203,6 +233,7 @@ def test_a_study_from_the_command_line(tmp_path):
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_exit_code_2(args, sentence, tmp_path):
     (tmp_path / "bad.yaml").write_text("name: empty\n")
+    (tmp_path / "mine.yaml").write_text("name: mine\nparameters: {epochs: 1}\n")
     (tmp_path / "ends.py").write_text("raise SystemExit(3)\n")
     done = run(*args, cwd=tmp_path)
     assert done.returncode == 2

@@ -18,6 +18,7 @@ from eyespot.report.sweep_plots import (
     edf_figure,
     networks_figure,
     scatter_figure,
+    stability_figure,
 )
 from eyespot.report.sweep_report import draw, save_figures, sweep_page
 
@@ -81,6 +82,7 @@ def data_of(*groups, **sweep):
         "groups": list(groups) or [group_of()],
         "optimizability": [],
         "schedules": [],
+        "spreads": [],
     }
 
 
@@ -187,6 +189,35 @@ def test_an_edf_is_drawn_as_it_is():
         (axes,) = delta_figure([group]).axes
     assert_allclose(axes.get_lines()[0].get_xdata(), [0, 0, 2, 5, 11])
     assert axes.get_lines()[0].get_label() == "space: 50% within 4 points"
+
+
+def spread_of(model, optimizer, deltas, runs, within):
+    known = {"model": model, "optimizer": optimizer, "epochs": 50, "loss": 1.0}
+    return {**known, "deltas": deltas, "runs": runs, "within": within}
+
+
+def test_stability_has_a_panel_for_each_optimizer_and_a_curve_for_each_model():
+    spreads = [
+        spread_of("ViT_P", "adamw", [0.0, 1.0, 6.0], 4, 0.5),
+        spread_of("ViT_C", "adamw", [0.0, 0.5, 1.0, 4.0], 4, 1.0),
+        spread_of("ViT_C", "sgd", [0.0, 11.0], 2, 0.5),
+        spread_of("ViT_P", "sgd", [], 2, 0.0),
+    ]
+    with style():
+        adamw, sgd = stability_figure(spreads).axes
+    patchify, conv, _ = adamw.get_lines()
+    assert_allclose(patchify.get_xdata(), [0, 0, 1, 6, 10])
+    assert_allclose(patchify.get_ydata(), [0, 0.25, 0.5, 0.75, 0.75])  # one of four diverged
+    assert_allclose(conv.get_ydata(), [0, 0.25, 0.5, 0.75, 1.0, 1.0])
+    assert patchify.get_label() == "ViT_P: 50% within 4 points"
+    assert [axes.get_title(loc="left") for axes in (adamw, sgd)] == ["AdamW", "SGD"]
+    assert sgd.get_lines()[0].get_color() == conv.get_color()
+    assert adamw.get_xlim() == (0, 10)
+    names = [drawing.name for drawing in draw({**data_of(), "spreads": spreads})]
+    assert "lr-wd-stability" in names
+    page = sweep_page({**data_of(), "spreads": spreads, "optimizability": [VERDICT]}, "1")
+    check(page)
+    assert "steeper is more stable" in page
 
 
 def test_a_scatter_shows_every_run_and_the_best_and_the_range():

@@ -83,5 +83,10 @@ def test_rows_of_a_folder(tmp_path):
     assert rows[1].error == 30.0
     assert rows[1].metrics["depth"] == 11
     assert rows[1].stages == ((11,), (384,))
-    assert rows[1].labels == {"model": "ViT-C-4GF", "optimizer": "adamw"}
+    assert rows[1].labels == {
+        "model": "ViT-C-4GF",
+        "optimizer": "adamw",
+        "recipe": "optimizability/vit_c_4gf_adamw",
+    }
+    assert rows[1].metrics["resolution"] == 224
     assert "17 bytes" in notes[0]

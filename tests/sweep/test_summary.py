@@ -179,3 +179,31 @@ def test_schedules_are_means_over_seeds(tmp_path):
     assert (three["epochs"], three["error"], three["error_sd"]) == (3, 21.0, math.sqrt(2))
     assert (six["epochs"], six["error"]) == (6, 10.0)
     assert math.isnan(six["error_sd"])
+
+
+def test_spreads_are_the_random_runs_alone_and_their_shares_the_verdicts(tmp_path):
+    """By hand: deltas of each optimizer's four random runs; the length runs are in neither."""
+    errors = {"adamw": (20.0, 21.0, 25.0, math.nan), "sgd": (30.0, 31.5, 33.0, 34.5)}
+    shared = {"model": "ResNet-50", "epochs": 50, "seed": 1}
+    rows = [
+        {**shared, "optimizer": optimizer, "lr": 0.1, "wd": 0.1, "experiment": "length", "at": 5.0}
+        for optimizer in errors
+    ] + [
+        {**shared, "optimizer": optimizer, "lr": 0.1 + k, "wd": 0.1, "experiment": "lr_wd", "at": e}
+        for optimizer, some in errors.items()
+        for k, e in enumerate(some)
+    ]
+    points = prepare(
+        tmp_path,
+        Sweep(Space("s", network=ListedPoints(tuple(rows))), 0, 10, Target("callable", "m:f")),
+    )
+    for point in points:
+        record = Record(point.index, "done", {"error": point.parameters["at"]})
+        append_record(tmp_path / "results.jsonl", record)
+    data = summarize([tmp_path])
+    adamw, sgd = data["spreads"]
+    assert (adamw["deltas"], adamw["runs"], adamw["within"]) == ([0.0, 1.0, 5.0], 4, 0.5)
+    assert (sgd["deltas"], sgd["runs"], sgd["within"]) == ([0.0, 1.5, 3.0, 4.5], 4, 0.75)
+    assert (adamw["loss"], sgd["loss"]) == (4.0, 2.25)
+    (verdict,) = data["optimizability"]
+    assert (verdict["within"], verdict["lr_wd"]) == (0.625, 3.125)

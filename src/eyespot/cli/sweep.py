@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 from eyespot.cli.report import verdict_lines
 from eyespot.design.complexity import complexity
 from eyespot.design.optimizability import optimizability
-from eyespot.design.samplers import Value
+from eyespot.design.samplers import Scalar, Value
 from eyespot.design.space import ListedPoints, NamedNetworks, Sample, Space, sample
 from eyespot.design.space_files import read_space, space_to_dict
 from eyespot.design.spaces import get_space, list_spaces
@@ -26,6 +27,7 @@ from eyespot.sweep.records import Record
 from eyespot.sweep.run import ask_for_retries, run_sweep
 
 _COUNT = 64
+_TRIAL = "eyespot.recipes.trial:run"
 
 
 def sweep(
@@ -39,6 +41,9 @@ def sweep(
     gpus: tuple[str, ...] = (),
     data: str | None = None,
     network: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = (),
+    settings: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(name="set", metavar="NAME=VALUE")
+    ] = (),
     retry_failed: bool = False,
     slurm: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="KEY=VALUE")] = (),
     optuna: bool = False,
@@ -60,8 +65,11 @@ def sweep(
         command: Or a command line with {lr}, {spec}, {out}, ...; its last line is JSON.
         workers: Processes at a time, or tasks of the array on Slurm.
         gpus: CUDA devices to deal out to the workers in turn.
-        data: What to train on, as for `eyespot train`; each point is then a training run.
+        data: What to train on, as for `eyespot train`; each point is then a training run by the
+            space's recipe.
         network: Use this network instead of the space's own; repeatable.
+        settings: Give every point this setting instead of what the space draws or says, such as
+            recipe=cifar/resnet_56 or epochs=10; repeatable.
         retry_failed: Also run failed points again.
         slurm: Submit to Slurm with an option of submitit, such as timeout_min=240; repeatable.
         optuna: Let an Optuna study choose the points.
@@ -71,7 +79,8 @@ def sweep(
     if space is None and out is None:
         _print_spaces(as_json)
         return
-    plan = _plan(space, out, count, seed, run, command, data, network, optuna, dry_run)
+    changes = _settings(settings, data)
+    plan = _plan(space, out, count, seed, run, command, changes, network, optuna, dry_run)
     if dry_run:
         _print_sample(plan, sample(plan.space, plan.seed, plan.count), as_json)
         return
@@ -81,6 +90,10 @@ def sweep(
     options = _slurm_options(slurm)
     if not (out / "sweep.json").exists():
         check_target(plan.target, out, plan.space.samplers())
+        if plan.target.what == _TRIAL:
+            from eyespot.recipes.trial import check_space
+
+            check_space(plan.space, plan.seed)
     start = time.monotonic()
     if optuna:
         from eyespot.sweep.optuna_points import run_study
@@ -122,7 +135,7 @@ def _plan(
     seed: int | None,
     run: str | None,
     command: str | None,
-    data: str | None,
+    changes: dict[str, Scalar],
     network: tuple[str, ...],
     optuna: bool,
     dry_run: bool,
@@ -135,12 +148,12 @@ def _plan(
     old = read_sweep(out) if out is not None and (out / "sweep.json").exists() else None
     if old is None and space is None:
         raise ValueError(f"need a space to begin a sweep in {out}, got none")
-    chosen = _space(space, network, data) if space is not None else None
+    chosen = _space(space, network, changes) if space is not None else None
     listed = chosen is not None and isinstance(chosen.network, ListedPoints)
     if optuna and listed:
         raise ValueError(f"need a space to draw from for --optuna, got the list {space}")
-    if not (run or command) and (data or listed) and old is None:
-        run = "eyespot.recipes.trial:run"
+    if not (run or command) and ("data" in changes or listed) and old is None:
+        run = _TRIAL
     target = Target("callable", run) if run else Target("command", command) if command else None
     if old is None and target is None and not dry_run:
         raise ValueError(
@@ -169,7 +182,28 @@ def _default_count(space: Space) -> int:
     return len(space.network.rows) if isinstance(space.network, ListedPoints) else _COUNT
 
 
-def _space(name: str, networks: tuple[str, ...], data: str | None) -> Space:
+def _settings(texts: tuple[str, ...], data: str | None) -> dict[str, Scalar]:
+    """Return what every point is to have, by name."""
+    changes: dict[str, Scalar] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not (name and value):
+            raise ValueError(f"need --set as NAME=VALUE, such as epochs=10, got {text!r}")
+        if name == "model":
+            raise ValueError(f"need --network for another network, got --set {text}")
+        changes[name] = _scalar(value)
+    return changes | ({} if data is None else {"data": data})
+
+
+def _scalar(text: str) -> Scalar:
+    """Return a number where a text is one, else the text."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _space(name: str, networks: tuple[str, ...], changes: dict[str, Scalar]) -> Space:
     path = Path(name)
     family, _, experiment = name.partition("/")
     if family == "optimizability":
@@ -183,12 +217,13 @@ def _space(name: str, networks: tuple[str, ...], data: str | None) -> Space:
             raise ValueError(f"need a space of named networks to replace them, got {space.name!r}")
         chosen = NamedNetworks(Value(networks), space.network.fields)
         space = replace(space, name=f"{space.name}-{'-'.join(networks)}", network=chosen)
-    if data is None:
+    if not changes:
         return space
     if isinstance(space.network, ListedPoints):
-        rows = tuple({**row, "data": data} for row in space.network.rows)
+        rows = tuple({**row, **changes} for row in space.network.rows)
         return replace(space, network=ListedPoints(rows))
-    return replace(space, parameters={**space.parameters, "data": Value((data,))})
+    constants = {setting: Value((value,)) for setting, value in changes.items()}
+    return replace(space, parameters={**space.parameters, **constants})
 
 
 def _print_spaces(as_json: bool) -> None:

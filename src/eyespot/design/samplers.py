@@ -116,15 +116,13 @@ Drawn = Scalar | tuple[Scalar, ...]
 
 
 def draw(sampler: Sampler, rng: random.Random) -> Drawn:
-    """Draw one value.
+    """Draw one value; a constant takes nothing of the random stream.
 
     Args:
         sampler: What to draw from.
         rng: Where the randomness comes from.
     """
     match sampler:
-        case Value(values):
-            return values[rng.randrange(len(values))]
         case ListOf(length, item):
             return tuple(_draw_scalar(item, rng) for _ in range(length))
         case _:
@@ -133,7 +131,8 @@ def draw(sampler: Sampler, rng: random.Random) -> Drawn:
 
 def _draw_scalar(sampler: Value | IntRange | FloatRange, rng: random.Random) -> Scalar:
     if isinstance(sampler, Value):
-        return sampler.values[rng.randrange(len(sampler.values))]
+        values = sampler.values
+        return values[rng.randrange(len(values))] if len(values) > 1 else values[0]
     low, high, quantum = sampler.low, sampler.high, sampler.quantum
     match sampler.law:
         case "uniform":

@@ -1,5 +1,7 @@
 """The spaces that come with the package, as data.
 
+Each names the recipe that its points are trained by, and its optimizer where it draws rates.
+
 RegNetX and RegNetY by flops regime: Designing Network Design Spaces (arXiv 2003.13678), with the
 refined ranges of pycls. The lr and weight-decay spaces: Early Convolutions Help Transformers See
 Better (arXiv 2106.14881). The CIFAR spaces: pycls' examples.
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from eyespot.design.optimizability import EXPERIMENTS, optimizability
 from eyespot.design.samplers import FloatRange, IntRange, Sampler, Value
 from eyespot.design.space import Constraints, NamedNetworks, RegNets, Space
+from eyespot.design.zoo import own_name
 from eyespot.errors import unknown_name
 
 # GF; beyond 8 the ranges of widths hold next to no network.
@@ -60,11 +63,16 @@ def _spaces() -> dict[str, Callable[[], Space]]:
 
 
 def _regnets(name: str, se_ratio: float, gigaflops: float) -> Space:
-    """Four stages, 0.9 to 1 of the flops, and the paper's hint on params and activations."""
+    """Four stages, 0.9 to 1 of the flops, and the paper's hint on params and activations.
+
+    Trained as the zoo's RegNet of that size.
+    """
+    size = f"{1000 * gigaflops:.0f}mf" if gigaflops < 1 else f"{gigaflops:.1f}gf"
     return Space(
         name,
         f"RegNets of {gigaflops:g} GF, in the refined ranges of the paper",
         RegNets(se_ratio=se_ratio),
+        {"recipe": Value((f"pycls/{name.partition('-')[0]}_{size}",))},
         constraints=Constraints(
             flops=(round(0.9e9 * gigaflops), round(1e9 * gigaflops)),
             params=(0.0, round(3e6 + 5.5e6 * gigaflops)),
@@ -86,11 +94,13 @@ def _lrwd(
         f"lr and weight decay of {model} under {optimizer}, to see how stable training is to both",
         NamedNetworks(Value((model,))),
         {
+            "recipe": Value((f"optimizability/{own_name(model)}_{optimizer}",)),
             "optimizer": Value((optimizer,)),
             "lr": _log(*lr),
             "wd": _log(*wd),
             "epochs": Value((50,)),
             "batch_size": Value((2048,)),
+            "resolution": Value(("own",)),
         },
     )
 
@@ -111,8 +121,10 @@ def _lrwd_regnety_sgd() -> Space:
     return _lrwd("lrwd-regnety-sgd", "RegNetY-4GF", "sgd", (0.25, 8.0), (3e-6, 8e-5))
 
 
-def _cifar_settings(epochs: tuple[int, ...] = (50,)) -> dict[str, Sampler]:
+def _cifar_settings(recipe: str, epochs: tuple[int, ...] = (50,)) -> dict[str, Sampler]:
     return {
+        "recipe": Value((recipe,)),
+        "optimizer": Value(("sgd",)),
         "epochs": Value(epochs),
         "batch_size": Value((1024,)),
         "label_smoothing": Value((0.1,)),
@@ -127,7 +139,7 @@ def _cifar_lrwd() -> Space:
         "cifar-lrwd",
         "lr and weight decay of ResNet-56 on CIFAR-10",
         NamedNetworks(Value(("CIFAR-ResNet-56",))),
-        {"lr": _log(0.25, 5.0), "wd": _log(5e-5, 1e-3), **_cifar_settings()},
+        {"lr": _log(0.25, 5.0), "wd": _log(5e-5, 1e-3), **_cifar_settings("cifar/resnet_56")},
     )
 
 
@@ -145,7 +157,7 @@ def _cifar_regnety() -> Space:
             image_size=32,
             test_size=32,
         ),
-        _cifar_settings(),
+        _cifar_settings("cifar/regnety_125mf"),
         constraints=Constraints((0.12e9, 0.13e9), (0.0, 2e6), (0.0, 1e6), (2, 2)),
     )
 
@@ -155,5 +167,5 @@ def _cifar_epochs() -> Space:
         "cifar-epochs",
         "one RegNetY on CIFAR-10 at four schedules and three seeds; sample all 12 points",
         NamedNetworks(Value(("CIFAR-RegNetY-125MF",))),
-        {**_cifar_settings((50, 100, 200, 400)), "seed": Value((1, 2, 3))},
+        {**_cifar_settings("cifar/regnety_125mf", (50, 100, 200, 400)), "seed": Value((1, 2, 3))},
     )

@@ -1,7 +1,8 @@
 """A point of a sweep as a training run: `eyespot sweep SPACE --data DATA` runs this.
 
 A point's parameters are a recipe's name, and fields of it: by the short names of the papers' plots
-(lr, wd, epochs, batch_size, ...) or in full, as "pictures.size_px".
+(lr, wd, epochs, batch_size, ...) or in full, as "pictures.size_px". Where `resolution` is "own", a
+network is trained and tested at the sizes of its spec.
 """
 
 import json
@@ -10,9 +11,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from eyespot.design.space import RegNets
+from eyespot.design.space import RegNets, Space, sample_space
+from eyespot.design.space_files import point_to_dict
 from eyespot.errors import RecipeError, unknown_name
 from eyespot.recipes import get_recipe
+from eyespot.tasks.classify import ClassifyRecipe
 from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 from eyespot.tasks.run import Run, train
 from eyespot.train.loop import StoppedByNonFiniteError
@@ -25,6 +28,7 @@ SHORT_NAMES = {
     "ema_alpha": "average.alpha",
     "resolution": "pictures.size_px",
 }
+OWN_SIZES = "own"
 _NOT_FIELDS = {"recipe", "data", "val", "workers", "experiment"}
 _OF_NETWORKS = {"model", "scaling_strategy", "scaling_factor", *RegNets().samplers()}
 
@@ -64,22 +68,81 @@ def run(point: dict[str, Any]) -> dict[str, Any]:
     return metrics
 
 
-def recipe_of(point: dict[str, Any], out: Path) -> Any:
-    """Return the recipe of a point; its network is written to `out` as a spec file."""
+def check_space(space: Space, seed: int) -> None:
+    """Refuse a space whose first point makes no recipe, before anything of a sweep is written.
+
+    Raises:
+        RecipeError: As `recipe_of`.
+    """
+    point = point_to_dict(sample_space(space, seed, 1)[0])
+    _recipe_of(point, "" if point["spec"] is None else "spec.json")
+
+
+def recipe_of(point: dict[str, Any], out: Path) -> ClassifyRecipe:
+    """Return the recipe of a point; its network is written to `out` as a spec file.
+
+    Norms and biases that the recipe decays as it does the weights are decayed by the point's `wd`
+    as well; what it leaves undecayed stays so.
+
+    Raises:
+        RecipeError: If the point names no recipe, one of another task, or a field it has not.
+    """
+    if point["spec"] is None:
+        return _recipe_of(point, "")
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "spec.json"
+    path.write_text(json.dumps(point["spec"], indent=1), encoding="utf-8")
+    return _recipe_of(point, str(path))
+
+
+def _recipe_of(point: dict[str, Any], model: str) -> ClassifyRecipe:
     parameters = point["parameters"]
-    plain = recipe_to_dict(get_recipe(parameters.get("recipe", "classify/fashion_mnist")))
+    if not parameters.get("recipe"):
+        raise RecipeError(
+            "need a recipe to train the points by, got a space without; pass --set recipe=NAME, "
+            "such as classify/fashion_mnist"
+        )
+    recipe = get_recipe(parameters["recipe"])
+    if not isinstance(recipe, ClassifyRecipe):
+        raise RecipeError(
+            "need a recipe of supervised classification to train the points by, got "
+            f"{parameters['recipe']}"
+        )
+    plain = recipe_to_dict(recipe)
     fields = plain["recipe"]
-    if point["spec"] is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "spec.json").write_text(json.dumps(point["spec"], indent=1), encoding="utf-8")
-        fields["model"] = str(out / "spec.json")
+    if model:
+        fields["model"] = model
     of_network = _OF_NETWORKS | (point["spec"] or {}).keys()
-    for name, value in parameters.items():
-        if name not in _NOT_FIELDS and name not in of_network:
-            _set(fields, SHORT_NAMES.get(name, name), value)
+    given = {
+        SHORT_NAMES.get(name, name): value
+        for name, value in parameters.items()
+        if name not in _NOT_FIELDS and name not in of_network
+    }
+    for name, value in {**_with_decays(recipe, given), **_sizes(point, given)}.items():
+        _set(fields, name, value)
     if "ema_alpha" in parameters:
         fields["average"]["form"] = "pycls"
-    return recipe_from_dict(plain, f"point {point['index']}")
+    filled: ClassifyRecipe = recipe_from_dict(plain, f"point {point['index']}")
+    return filled
+
+
+def _with_decays(recipe: ClassifyRecipe, given: dict[str, Any]) -> dict[str, Any]:
+    """Let the decays that are one number in the recipe stay one."""
+    decay = recipe.optimizer.weight_decay
+    if "optimizer.weight_decay" not in given or not decay:
+        return given
+    alike = [n for n in ("norm_decay", "bias_decay") if getattr(recipe.optimizer, n) == decay]
+    return {f"optimizer.{name}": given["optimizer.weight_decay"] for name in alike} | given
+
+
+def _sizes(point: dict[str, Any], given: dict[str, Any]) -> dict[str, int]:
+    """Return the sizes of the network's own spec, if the point asks for them."""
+    if given.get("pictures.size_px") != OWN_SIZES:
+        return {}
+    if point["spec"] is None:
+        raise RecipeError(f"need a network for resolution: {OWN_SIZES}, got a point without")
+    size, test_size = point["spec"]["image_size"], point["spec"]["test_size"]
+    return {"pictures.size_px": size, "pictures.test_resize_px": test_size}
 
 
 def _set(fields: dict[str, Any], name: str, value: Any) -> None:

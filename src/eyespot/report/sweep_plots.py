@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from eyespot.report.figures import GRID, INK, MUTED, PAPER, Marked, colour, new_figure
+from eyespot.report.figures import GRID, INK, MUTED, PAPER, SERIES, Marked, colour, new_figure
 
 Group = Mapping[str, Any]
 
@@ -36,6 +36,8 @@ _LABELS = {
     "memory": "memory (GB)",
 }
 _SHOWN = 5
+_WITHIN, _CAP = 4, 10  # points: where the paper counts runs, and beyond which a run is lost
+_OPTIMIZERS = {"adamw": "AdamW", "sgd": "SGD", "larc": "LARC"}
 
 
 def label_of(metric: str) -> str:
@@ -83,6 +85,42 @@ def delta_figure(groups: Sequence[Group]) -> Figure:
     return figure
 
 
+def stability_figure(spreads: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the EDF of each model's error minus its best over lr and weight decay.
+
+    One panel an optimizer, a colour a model. Paper: Early Convolutions Help Transformers See Better
+    (arXiv 2106.14881), section 5.3.
+
+    Args:
+        spreads: `spreads` of a sweep's summary.
+    """
+    optimizers = list(dict.fromkeys(spread["optimizer"] for spread in spreads))
+    models = list(dict.fromkeys(spread["model"] for spread in spreads))
+    several = len({spread["epochs"] for spread in spreads}) > 1
+    height = 3.4 + 0.17 * len(models) * len({spread["epochs"] for spread in spreads})
+    figure, panels = new_figure(max(5.6, 4.6 * len(optimizers)), height, len(optimizers))
+    for axes, optimizer in zip(panels, optimizers, strict=True):
+        for spread in spreads:
+            if spread["optimizer"] != optimizer:
+                continue
+            text = f"{spread['model']}: {spread['within']:.0%} within {_WITHIN} points"
+            if several:
+                text += f" ({spread['epochs']} epochs)"
+            deltas, runs = spread["deltas"], spread["runs"]
+            shares = [(k + 1) / runs for k in range(len(deltas))]
+            if deltas:  # to the right edge at the height it ends with
+                deltas, shares = [*deltas, max(_CAP, deltas[-1])], [*shares, shares[-1]]
+            _steps(axes, deltas, shares, models.index(spread["model"]), text)
+        axes.axvline(_WITHIN, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+        axes.set_xlim(0, _CAP)
+        axes.set_ylim(0, 1.02)
+        axes.set_title(_OPTIMIZERS.get(optimizer, optimizer), pad=8)
+        axes.set_xlabel("error minus the model's best (points)")
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16))
+    panels[0].set_ylabel("share of runs at or below")
+    return figure
+
+
 def _steps(
     axes: Axes, values: Sequence[float], shares: Sequence[float], index: int, text: str
 ) -> None:
@@ -93,6 +131,7 @@ def _steps(
             where="post",
             color=colour(index),
             lw=1.8,
+            linestyle="-" if index < len(SERIES) else "--",
             label=text,
         )
 

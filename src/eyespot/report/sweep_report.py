@@ -18,12 +18,18 @@ from eyespot.report.sweep_plots import (
     label_of,
     networks_figure,
     scatter_figure,
+    stability_figure,
 )
 from eyespot.report.verdicts import VERDICTS_SAY, schedule_table, verdict_table
 
 _BEST = 16
 _PANELS = 18
 _FAILURES = 20
+_STABILITY_SAYS = (
+    "Runs at random learning rates and weight decays alone: steeper is more stable. A curve that "
+    "ends below 1 has runs that diverged or are off by more. The area above a curve up to 10 "
+    "points is the loss by random lr and wd in the table, which is the mean over optimizers."
+)
 _UNITS = {"flops": "G", "params": "M", "acts": "M"}
 
 
@@ -34,15 +40,15 @@ def sweep_page(data: Mapping[str, Any], version: str) -> str:
         data: `metric`; `match`; `sweeps` with `name`, `about`, `folder`, `seed`, `count`, `run`,
             `done`, `failed`, `missing`, `failures`, `notes`; `groups` with `name`, `runs` (best
             first: `index`, `error`, `metrics`, `labels`, `curves`, `stages`), `edf`, `estimates`,
-            `outcomes`; `optimizability`, one mapping a model; and `schedules`, one a model,
-            optimizer and length.
+            `outcomes`; `optimizability`, one mapping a model; `schedules` and `spreads`, one a
+            model, optimizer and length.
         version: Of this package, for the last line.
     """
     sweeps, groups, metric = data["sweeps"], data["groups"], data["metric"]
     drawings = list(draw(data))
     title = ", ".join(sweep["name"] for sweep in sweeps)
     body = [*_head(sweeps, groups, metric), *_edf_section(drawings, metric)]
-    body += _optimizability_section(data["optimizability"], data["schedules"])
+    body += _optimizability_section(data["optimizability"], data["schedules"], drawings)
     body += _scatter_section(drawings, groups, metric)
     body += _figures_section(
         drawings, "curves", "Learning curves",
@@ -63,7 +69,7 @@ def save_figures(data: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def draw(data: Mapping[str, Any]) -> Iterator[Drawing]:
-    """Yield the figures; sections are "edf", "scatter", "curves" and "networks"."""
+    """Yield the figures; sections are "edf", "stability", "scatter", "curves", "networks"."""
     groups, metric = data["groups"], data["metric"]
     usable = [group for group in groups if group["edf"]["errors"]]
     with style():
@@ -71,7 +77,10 @@ def draw(data: Mapping[str, Any]) -> Iterator[Drawing]:
         if data["match"]:
             caption += f" Runs are weighed so that all groups spread alike over {data['match']}."
         yield Drawing("edf", "edf", caption, edf_figure(usable, metric), {})
-        if metric == "error" and len(usable) > 1:
+        if metric == "error" and data["spreads"]:
+            figure = stability_figure(data["spreads"])
+            yield Drawing("stability", "lr-wd-stability", _STABILITY_SAYS, figure, {})
+        elif metric == "error" and len(usable) > 1:
             yield Drawing("edf", "edf-delta", "", delta_figure(usable), {})
         for name in _panels(usable):
             figure, tips = scatter_figure(name, usable, metric, f"scatter-{name}")
@@ -220,7 +229,9 @@ def _figures_section(drawings: Sequence[Drawing], section: str, title: str, text
 
 
 def _optimizability_section(
-    verdicts: Sequence[Mapping[str, Any]], schedules: Sequence[Mapping[str, Any]]
+    verdicts: Sequence[Mapping[str, Any]],
+    schedules: Sequence[Mapping[str, Any]],
+    drawings: Sequence[Drawing],
 ) -> list[str]:
     table = verdict_table(verdicts)
     if not table.rows:
@@ -229,7 +240,8 @@ def _optimizability_section(
     if schedules:
         parts.append(html.paragraph("Error after each schedule, mean over seeds."))
         parts.append(html.table(*schedule_table(schedules)))
-    return parts
+    figures = [_svg(drawing) for drawing in drawings if drawing.section == "stability"]
+    return [*parts, html.grid(figures, wide=True)] if figures else parts
 
 
 def _tables(

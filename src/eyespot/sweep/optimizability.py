@@ -158,7 +158,7 @@ def verdicts(trials: Iterable[Trial]) -> list[Verdict]:
     them. A difference that cannot be taken because runs diverged counts as `CAP`.
     """
     known = list(trials)
-    lengths, gaps, spreads = length_stability(known), optimizer_stability(known), _spreads(known)
+    lengths, gaps, all_spreads = length_stability(known), optimizer_stability(known), spreads(known)
     found = []
     for model in dict.fromkeys(trial.model for trial in known):
         length = _mean(
@@ -169,7 +169,7 @@ def verdicts(trials: Iterable[Trial]) -> list[Verdict]:
             ]
         )
         optimizer = _mean([abs(_or_cap(gap.points)) for (m, _), gap in gaps.items() if m == model])
-        mine = [spread for (m, _, _), spread in spreads.items() if m == model]
+        mine = [spread for (m, _, _), spread in all_spreads.items() if m == model]
         lr_wd = _mean([spread.loss for spread in mine])
         within = _mean([spread.within for spread in mine])
         losses = [loss for loss in (length, optimizer, lr_wd) if not math.isnan(loss)]
@@ -178,22 +178,26 @@ def verdicts(trials: Iterable[Trial]) -> list[Verdict]:
     return sorted(found, key=lambda v: (-v.measured, math.isnan(v.score), v.score))
 
 
-def _spreads(trials: Sequence[Trial]) -> dict[tuple[str, str, int], Spread]:
+def spreads(trials: Sequence[Trial]) -> dict[tuple[str, str, int], Spread]:
+    """Return, for each (model, optimizer, epochs) run with several lr and wd, how errors spread.
+
+    Runs of all seeds are one population; runs that say nothing of lr and weight decay are left out.
+    """
     groups: dict[tuple[str, str, int], list[Trial]] = {}
     for trial in trials:
         if trial.experiment != "length":
             groups.setdefault((trial.model, trial.optimizer, trial.epochs), []).append(trial)
-    spreads = {}
+    found = {}
     for key, group in groups.items():
         errors = [trial.error for trial in group]
         if len({(trial.lr, trial.wd) for trial in group}) < 2:
             continue
         if not any(math.isfinite(error) for error in errors):
             deltas = (math.inf,) * len(errors)
-            spreads[key] = Spread(deltas, len(errors), 0.0, CAP)
+            found[key] = Spread(deltas, len(errors), 0.0, CAP)
             continue
-        spreads[key] = lr_wd_stability(errors)
-    return spreads
+        found[key] = lr_wd_stability(errors)
+    return found
 
 
 def _best(trials: Iterable[Trial]) -> dict[tuple[str, str, int], float]:

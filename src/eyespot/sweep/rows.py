@@ -95,7 +95,11 @@ def row_of(point: Mapping[str, Any], record: Record | None, metric: str = "error
         else math.nan,
         metrics=metrics,
         outcomes=tuple(n for n in metrics if n not in given and (n in measured or n in _OUTCOMES)),
-        labels={name: _label(value) for name, value in values.items() if isinstance(value, str)},
+        labels={
+            name: _label(value)
+            for name, value in values.items()
+            if isinstance(value, str) and name not in metrics
+        },
         curves=curves,
         stages=_stages(spec),
         note=record.error if record else "",

@@ -18,7 +18,7 @@ from eyespot.errors import unknown_name
 from eyespot.sweep.best_range import best_range, inside
 from eyespot.sweep.edf import edf_band, error_edf, matching_weights
 from eyespot.sweep.folder import read_sweep
-from eyespot.sweep.optimizability import Trial, verdicts
+from eyespot.sweep.optimizability import Trial, spreads, verdicts
 from eyespot.sweep.rows import Row, read_rows
 
 _BAND_POINTS = 120
@@ -49,7 +49,9 @@ def summarize(
         dict each with `name`, `runs`, `edf`, `estimates` and `outcomes` (the numbers that runs
         measured); `optimizability`, one dict a model, each number with `_sd`, its standard
         deviation over seeds; `schedules`, one dict a model, optimizer and number of `epochs`, of
-        the runs that judge schedules.
+        the runs that judge schedules; `spreads`, one dict a model, optimizer and number of
+        `epochs`, of the runs that judge lr and weight decay: `deltas` (error minus the best's,
+        ascending, of those that converged), `runs`, the share `within` 4 points, and the `loss`.
 
     Raises:
         ValueError: If a folder holds no sweep, no run has the metric, or none has the number of
@@ -70,6 +72,7 @@ def summarize(
     if not any(math.isfinite(row.error) for row in every):
         raise ValueError(_no_metric(metric, every))
     weights = _matched(list(members.values()), match)
+    trials = _trials(every)
     return {
         "metric": metric,
         "match": match,
@@ -78,8 +81,9 @@ def summarize(
             _group(title, rows, weight)
             for (title, rows), weight in zip(members.items(), weights, strict=True)
         ],
-        "optimizability": _verdicts(_trials(every)),
-        "schedules": _schedules(_trials(every)),
+        "optimizability": _verdicts(trials),
+        "schedules": _schedules(trials),
+        "spreads": _spreads(trials),
     }
 
 
@@ -243,6 +247,20 @@ def _schedules(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             "error_sd": statistics.stdev(errors) if len(errors) > 1 else math.nan,
         }
         for (model, optimizer, epochs), errors in sorted(groups.items())
+    ]
+
+
+def _spreads(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """How far runs at random rates and decays are from the best."""
+    return [
+        {
+            "model": model,
+            "optimizer": optimizer,
+            "epochs": epochs,
+            **spread._asdict(),
+            "deltas": [delta for delta in spread.deltas if math.isfinite(delta)],
+        }
+        for (model, optimizer, epochs), spread in spreads(trials).items()
     ]
 
 
