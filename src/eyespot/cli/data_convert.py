@@ -150,17 +150,18 @@ def phrasecut(
     _write(from_phrasecut(refer, image_data), out, combine, without)
 
 
-def lvis(annotations: Path, out: Path, without: tuple[Path, ...] = ()) -> None:
+def lvis(annotations: Path, out: Path, share: float = 1.0, without: tuple[Path, ...] = ()) -> None:
     """LVIS: each category that an image is annotated for, absent ones too, as a text of its own.
 
     Args:
         annotations: lvis_v1_val.json and the like.
         out: The annotation file to write; its images are those of COCO, below one folder.
+        share: Of the images: 0.01 and 0.1 are MDETR's few-shot sets, with every category in them.
         without: Annotation files, or lists of file names, whose images are left out.
     """
     from eyespot.data.converters.lvis import from_lvis
 
-    _write(from_lvis(annotations), out, False, without)
+    _write(from_lvis(annotations, share), out, False, without)
 
 
 def odvg(

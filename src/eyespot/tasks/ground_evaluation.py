@@ -133,18 +133,22 @@ def _phrases(found: Mapping[int, Predicted]) -> dict[str, float]:
 def _expressions(found: Mapping[int, Predicted]) -> dict[str, float]:
     expressions: dict[Hashable, list[Referred]] = {}
     ranked: dict[Hashable, Found] = {}
+    lonely: set[Hashable] = set()
+    told_by_others: set[str] = set()
     for image, one in found.items():
         meant = expression_of(one.record)
         if meant is not None:
             expressions[image] = meant
             ranked[image] = Found(referring_scores(one), one.boxes_xyxy_px)
+            if len(one.record.regions) == 1:
+                lonely.add(image)
+            elif any(region.is_final is False for region in one.record.regions):
+                told_by_others.add(meant[0].dataset)
     single = only_single(expressions)
-    marked = [i for i in single if any(r.is_final is False for r in found[i].record.regions)]
-    marked_sets = {single[i].dataset for i in marked}
     alone = {
-        i: truth
-        for i, truth in single.items()
-        if truth.dataset in marked_sets and len(found[i].record.regions) == 1
+        image: truth
+        for image, truth in single.items()
+        if image in lonely and truth.dataset in told_by_others
     }
     metrics: dict[str, float] = {}
     modes: tuple[tuple[Criterion, str, dict[Hashable, Referred]], ...] = (

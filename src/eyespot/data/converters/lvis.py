@@ -6,10 +6,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from eyespot.data.annotations import CaptionedImage
+from eyespot.data.converters.lvis_subset import few_images
 from eyespot.data.converters.pairs import box_region, category_words, read_json
 
 
-def from_lvis(annotations: Path) -> Iterator[CaptionedImage]:
+def from_lvis(annotations: Path, share: float = 1.0) -> Iterator[CaptionedImage]:
     """Yield a pair for each category that is in an image, and for each that is verified not to be.
 
     The caption is the category's name and names all its boxes; absent categories have none. Each
@@ -18,16 +19,18 @@ def from_lvis(annotations: Path) -> Iterator[CaptionedImage]:
 
     Args:
         annotations: `lvis_v1_train.json`, `lvis_v1_val.json`, or a part of one.
+        share: Of the images, those that `few_images` chooses.
 
     Raises:
-        ValueError: If the file is missing.
+        ValueError: If the file is missing, or the share leaves a category without an image.
     """
     data = read_json(annotations)
+    chosen = few_images(data, share)
     categories = {row["id"]: row for row in data["categories"]}
     boxes: dict[int, dict[int, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in data["annotations"]:
         boxes[row["image_id"]][row["category_id"]].append(row)
-    for image in data["images"]:
+    for image in (row for row in data["images"] if row["id"] in chosen):
         of_image = boxes[image["id"]]
         for number in sorted({*of_image, *image["neg_category_ids"]}):
             yield _pair(image, categories[number], of_image.get(number, []))
