@@ -123,6 +123,18 @@ def test_settings_take_the_place_of_the_spaces(tmp_path):
     assert {point["parameters"]["seed"] for point in points} == {7}
 
 
+def test_verdicts_are_in_the_json_of_a_sweep(tmp_path):
+    out = tmp_path / "s"
+    target = ("--run", "tests.sweep.runs:quadratic")
+    done = run("sweep", "optimizability/smoke", "--out", out, "--json", "--workers", 2, *target)
+    told = json.loads(done.stdout)
+    report = json.loads(run("report", out, "--json").stdout)
+    assert len(told["optimizability"]) == 3
+    assert len(told["spreads"]) == 6
+    for name in ("optimizability", "schedules", "spreads"):
+        assert told[name] == report[name]
+
+
 def test_a_sweep_stopped_by_a_signal_says_how_to_go_on(tmp_path):
     space = tmp_path / "space.yaml"
     space.write_text("name: mine\nparameters:\n  n: {kind: int, low: 1, high: 99}\n")

@@ -90,6 +90,8 @@ VERDICT = {
     "model": "ViT",
     "length": 3.5,
     "optimizer": NAN,
+    "sgd_loses": NAN,
+    "stand_ins": 0,
     "lr_wd": 2.0,
     "within": 0.6,
     "score": 2.75,

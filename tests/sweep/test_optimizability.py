@@ -94,6 +94,22 @@ def test_a_diverged_run_is_stood_in_for_by_the_best_shorter_one():
     assert optimizer_stability(longer)["m", 200] == Gap(6.0, stand_in=True)
 
 
+def test_a_verdict_says_which_optimizer_is_better_and_what_stands_in():
+    """SGD loses 5 points, gains 3, and where it diverged its best shorter run gains 1."""
+    trials = [
+        Trial("m", optimizer, epochs, error)
+        for optimizer, errors in (("adamw", (25.0, 23.0, 21.0)), ("sgd", (30.0, 20.0, NAN)))
+        for epochs, error in zip((100, 200, 400), errors, strict=True)
+    ]
+    (verdict,) = verdicts(trials)
+    assert verdict.optimizer == pytest.approx((5 + 3 + 1) / 3)
+    assert verdict.sgd_loses == pytest.approx((5 - 3 - 1) / 3)
+    assert verdict.stand_ins == 1
+    (dead,) = verdicts([Trial("m", "adamw", 50, 20.0), Trial("m", "sgd", 50, NAN)])
+    assert (dead.optimizer, dead.stand_ins) == (CAP, 0)
+    assert math.isnan(dead.sgd_loses)
+
+
 def test_lr_wd_stability_by_hand():
     spread = lr_wd_stability([29.7, 27.7, NAN, 31.7, 60.0])
     assert spread.deltas == pytest.approx((0.0, 2.0, 4.0, 32.3, math.inf))

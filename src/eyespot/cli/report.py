@@ -58,7 +58,7 @@ def report(
         data = summarize_runs(folders, metric=metric)
         show = _runs
     if as_json:
-        print(json.dumps(_null_for_nan(data)))
+        print(json.dumps(null_for_nan(data)))
         return
     path = out or folders[0] / "report.html"
     show(data, path, figures)
@@ -126,12 +126,19 @@ def _runs(data: dict[str, Any], path: Path, figures: Path | None) -> None:
 
 def verdict_lines(data: dict[str, Any]) -> list[str]:
     """Return what a summary says of optimizability; nothing if it was not measured."""
-    from eyespot.report.verdicts import VERDICTS_SAY, as_text, schedule_table, verdict_table
+    from eyespot.report.verdicts import (
+        VERDICTS_SAY,
+        as_text,
+        schedule_table,
+        stand_ins_say,
+        verdict_table,
+    )
 
     table = verdict_table(data["optimizability"])
     if not table.rows:
         return []
-    lines = ["", as_text(table), *textwrap.wrap(VERDICTS_SAY, 100), ""]
+    said = [VERDICTS_SAY, *stand_ins_say(data["optimizability"])]
+    lines = ["", as_text(table), *(line for text in said for line in textwrap.wrap(text, 100)), ""]
     schedules = data["schedules"]
     return [*lines, as_text(schedule_table(schedules)), ""] if schedules else lines
 
@@ -150,9 +157,10 @@ def _ranges(texts: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-def _null_for_nan(value: Any) -> Any:
+def null_for_nan(value: Any) -> Any:
+    """Return plain data as JSON has it: null for what is not known."""
     if isinstance(value, dict):
-        return {name: _null_for_nan(entry) for name, entry in value.items()}
+        return {name: null_for_nan(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_null_for_nan(entry) for entry in value]
+        return [null_for_nan(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,11 +10,11 @@ from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from eyespot.cli.report import verdict_lines
+from eyespot.cli.report import null_for_nan, verdict_lines
 from eyespot.design.complexity import complexity
 from eyespot.design.optimizability import optimizability
 from eyespot.design.samplers import Scalar, Value
@@ -116,7 +116,8 @@ def sweep(
         records.close()
     seconds = time.monotonic() - start
     if as_json:
-        print(json.dumps({"out": str(out), "seconds": seconds, **states}))
+        verdict = _verdicts(out) if isinstance(plan.space.network, ListedPoints) else {}
+        print(json.dumps({"out": str(out), "seconds": seconds, **states, **verdict}))
         return
     print(f"{states['done']} done, {states['failed']} failed in {seconds:.1f} s")
     if isinstance(plan.space.network, ListedPoints):
@@ -297,6 +298,18 @@ def _print_verdicts(out: Path) -> None:
         lines = [f"no verdict: {error}"]
     for line in lines:
         print(line)
+
+
+def _verdicts(out: Path) -> dict[str, Any]:
+    """What a summary says of optimizability, for `--json`; empty lists if no run was done."""
+    from eyespot.sweep.summary import summarize
+
+    names = ("optimizability", "schedules", "spreads")
+    try:
+        data = summarize([out])
+    except ValueError:
+        return {name: [] for name in names}
+    return {name: null_for_nan(data[name]) for name in names}
 
 
 def _last(value: object) -> str:

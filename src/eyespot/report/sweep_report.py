@@ -20,7 +20,7 @@ from eyespot.report.sweep_plots import (
     scatter_figure,
     stability_figure,
 )
-from eyespot.report.verdicts import VERDICTS_SAY, schedule_table, verdict_table
+from eyespot.report.verdicts import VERDICTS_SAY, schedule_table, stand_ins_say, verdict_table
 
 _BEST = 16
 _PANELS = 18
@@ -237,6 +237,7 @@ def _optimizability_section(
     if not table.rows:
         return []
     parts = [html.heading("How easy to optimize"), html.paragraph(VERDICTS_SAY), html.table(*table)]
+    parts += map(html.paragraph, stand_ins_say(verdicts))
     if schedules:
         parts.append(html.paragraph("Error after each schedule, mean over seeds."))
         parts.append(html.table(*schedule_table(schedules)))

@@ -9,8 +9,13 @@ from typing import Any, NamedTuple
 
 VERDICTS_SAY = (
     "Points of error lost, less is easier: by the shortest schedule instead of the longest, by "
-    "SGD instead of AdamW, by a random learning rate and weight decay instead of the best (at "
-    "most 10 a run). The score is the mean of those measured."
+    "the other of SGD and AdamW, by a random learning rate and weight decay instead of the best "
+    "(at most 10 a run). The score is the mean of those measured. SGD minus AdamW has its sign: "
+    "above 0 AdamW is better, below 0 SGD."
+)
+STAND_INS_SAY = (
+    "*: runs diverged at {} of its schedules; the best shorter run of that model and optimizer "
+    "stands in for each."
 )
 
 
@@ -27,11 +32,17 @@ def verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
     Args:
         verdicts: `optimizability` of a sweep's summary.
     """
-    columns = ["model", "length", "optimizer", "lr and wd", "within 4 points", "score", "measured"]
+    columns = [
+        "model", "length", "optimizer", "SGD minus AdamW", "lr and wd", "within 4 points", "score",
+        "measured",
+    ]  # fmt: skip
     rows = [
         [
             verdict["model"],
-            *(_spread(verdict, name, "{:.1f}") for name in ("length", "optimizer", "lr_wd")),
+            _spread(verdict, "length", "{:.1f}"),
+            _spread(verdict, "optimizer", "{:.1f}"),
+            _spread(verdict, "sgd_loses", "{:+.1f}") + "*" * bool(verdict["stand_ins"]),
+            _spread(verdict, "lr_wd", "{:.1f}"),
             _spread(verdict, "within", "{:.0%}"),
             _spread(verdict, "score", "{:.2f}"),
             f"{verdict['measured']} of 3",
@@ -40,6 +51,12 @@ def verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
         if verdict["measured"]
     ]
     return Table(columns, rows)
+
+
+def stand_ins_say(verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the stars of the table mean, if it has any."""
+    found = [f"{v['stand_ins']} ({v['model']})" for v in verdicts if v["stand_ins"]]
+    return [STAND_INS_SAY.format(", ".join(found))] if found else []
 
 
 def schedule_table(schedules: Sequence[Mapping[str, Any]]) -> Table:
@@ -74,4 +91,4 @@ def _spread(row: Mapping[str, Any], name: str, form: str) -> str:
     if math.isnan(row[name]):
         return "–"
     text, sd = form.format(row[name]), row.get(f"{name}_sd", math.nan)
-    return text if math.isnan(sd) else f"{text} ± {form.format(sd)}"
+    return text if math.isnan(sd) else f"{text} ± {form.replace('+', '').format(sd)}"

@@ -79,6 +79,9 @@ class Verdict(NamedTuple):
         model: Which model.
         length: Error at its shortest schedule minus at its longest, mean over optimizers.
         optimizer: |gap| between SGD and AdamW, mean over schedules.
+        sgd_loses: The gap with its sign, mean over the schedules where it can be taken: above 0
+            AdamW is better, below 0 SGD.
+        stand_ins: Schedules where a shorter run stands in for one that diverged.
         lr_wd: `Spread.loss`, mean over optimizers.
         within: `Spread.within`, mean over optimizers.
         score: Mean of the three losses that were measured, each within 0 and `CAP`; NaN if none.
@@ -88,6 +91,8 @@ class Verdict(NamedTuple):
     model: str
     length: float
     optimizer: float
+    sgd_loses: float
+    stand_ins: int
     lr_wd: float
     within: float
     score: float
@@ -168,13 +173,27 @@ def verdicts(trials: Iterable[Trial]) -> list[Verdict]:
                 if m == model and loss
             ]
         )
-        optimizer = _mean([abs(_or_cap(gap.points)) for (m, _), gap in gaps.items() if m == model])
+        my_gaps = [gap for (m, _), gap in gaps.items() if m == model]
+        optimizer = _mean([abs(_or_cap(gap.points)) for gap in my_gaps])
+        stand_ins = sum(gap.stand_in and math.isfinite(gap.points) for gap in my_gaps)
         mine = [spread for (m, _, _), spread in all_spreads.items() if m == model]
         lr_wd = _mean([spread.loss for spread in mine])
         within = _mean([spread.within for spread in mine])
         losses = [loss for loss in (length, optimizer, lr_wd) if not math.isnan(loss)]
         score = _mean([min(max(loss, 0.0), CAP) for loss in losses])
-        found.append(Verdict(model, length, optimizer, lr_wd, within, score, len(losses)))
+        found.append(
+            Verdict(
+                model=model,
+                length=length,
+                optimizer=optimizer,
+                sgd_loses=_mean([gap.points for gap in my_gaps]),
+                stand_ins=stand_ins,
+                lr_wd=lr_wd,
+                within=within,
+                score=score,
+                measured=len(losses),
+            )
+        )
     return sorted(found, key=lambda v: (-v.measured, math.isnan(v.score), v.score))
 
 

@@ -224,7 +224,7 @@ def _verdicts(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     found = []
     for verdict in verdicts(trials):
         data: dict[str, Any] = {**verdict._asdict(), "seeds": len(seeds)}
-        for name in ("length", "optimizer", "lr_wd", "within", "score"):
+        for name in ("length", "optimizer", "sgd_loses", "lr_wd", "within", "score"):
             values = [getattr(some[verdict.model], name) for some in alone if verdict.model in some]
             many = len(values) > 1 and all(map(math.isfinite, values))
             data[f"{name}_sd"] = statistics.stdev(values) if many else math.nan
