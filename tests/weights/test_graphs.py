@@ -38,7 +38,7 @@ def inputs(batch, height, width, length):
         {"with_is_final": True, "names_by": "alignment"},
         {"with_masks": True, "with_is_final": True, "dim": 128, "num_heads": 8},
         {"backbone": CONV_VIT, "num_levels": 2},
-        {"backbone": VIT, "with_masks": True, "dim": 128, "num_heads": 8},
+        {"backbone": VIT, "with_masks": True, "dim": 128, "num_heads": 8, "with_proposals": False},
     ],
 )
 def test_graph_and_onnx(tmp_path, changes):

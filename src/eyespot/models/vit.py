@@ -17,6 +17,9 @@ from eyespot.design.specs import Pooling, ViTStem
 from eyespot.models.blocks import run_blocks
 from eyespot.models.convnet import FeatureInfo, Level
 
+Grid = tuple[int | torch.SymInt, int | torch.SymInt]
+"""Height and width in tokens; not numbers yet while a graph for any size is exported."""
+
 _SHORT = 640
 """Tokens up to which `attend` multiplies matrices itself on a CPU."""
 
@@ -131,7 +134,7 @@ class Block(nn.Module):
 
 
 def resample_grid(
-    pos_embed: Float[Tensor, "1 t d"], grid: tuple[int, int], *, num_prefix: int
+    pos_embed: Float[Tensor, "1 t d"], grid: Grid, *, num_prefix: int
 ) -> Float[Tensor, "1 t2 d"]:
     """Resample position embeddings to another grid, bicubic with antialiasing.
 
@@ -147,11 +150,17 @@ def resample_grid(
     side = math.isqrt(old.shape[1])
     if side * side != old.shape[1]:
         raise ValueError(f"need position embeddings of a square grid, got {old.shape[1]} of them")
-    known = all(isinstance(length, int) for length in grid)  # not while a graph is exported
+    known = all(isinstance(length, int) for length in grid)
     if known and (side, side) == grid:
         return pos_embed
     maps = old.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()  # [1, D, G, G]
-    maps = F.interpolate(maps, size=grid, mode="bicubic", antialias=True, align_corners=False)
+    maps = F.interpolate(
+        maps,
+        size=grid,  # type: ignore[arg-type]  # whole numbers, or what stands for them
+        mode="bicubic",
+        antialias=True,
+        align_corners=False,
+    )
     new = maps.permute(0, 2, 3, 1).flatten(1, 2).to(old.dtype)  # [1, T2, D]
     return torch.cat([prefix, new], dim=1)
 
@@ -217,9 +226,9 @@ class ViT(nn.Module):
         """Return the tokens of images, positions added, before the first block."""
         return self._embed(x)[0]
 
-    def _embed(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def _embed(self, x: Tensor) -> tuple[Tensor, Grid]:
         """The tokens of images, and the height and width of their grid."""
-        _check_tiles(x.shape[-2], x.shape[-1], self.patch_embed.patch_size)
+        _check_tiles(x, self.patch_embed.patch_size)
         maps = self.patch_embed(x)  # [B, D, G, G]
         grid = (maps.shape[-2], maps.shape[-1])
         x = maps.flatten(2).transpose(1, 2)  # [B, G G, D]
@@ -306,7 +315,8 @@ class ViT(nn.Module):
         return {"pos_embed", "cls_token"}
 
 
-def _check_tiles(height: int, width: int, patch: int) -> None:
+def _check_tiles(images: Tensor, patch: int) -> None:
+    height, width = images.shape[-2:]
     if height % patch or width % patch:
         raise ValueError(
             f"need an image whose sides the patch size {patch} divides, got {height}x{width} px"
