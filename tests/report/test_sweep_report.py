@@ -275,6 +275,10 @@ def test_learning_curves_are_the_best_and_the_worst():
     solid = [line for line in axes.get_lines() if line.get_linewidth() == 1.7]
     assert [line.get_ydata()[-1] for line in solid] == [20, 21, 22, 24, 25, 26]
     assert list(solid[0].get_xdata()) == [1, 2, 3]
+    group["runs"][0]["metrics"] |= {"evaluate_every": 4, "epochs": 10}
+    with style():
+        (axes,) = curves_figure(group).axes
+    assert list(axes.get_lines()[0].get_xdata()) == [4, 8, 10]
     for run in group["runs"]:
         run["curves"] = {"error": [1.0]}
     with style():

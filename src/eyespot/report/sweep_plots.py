@@ -33,6 +33,9 @@ _LABELS = {
     "bot_mul": "bottleneck multiplier",
     "resolution": "resolution (px)",
     "epoch_time": "seconds an epoch",
+    "epoch_fw_bw": "seconds an epoch without waiting for data",
+    "ema_alpha": "log10 of the average's alpha",
+    "done": "share of the epochs done",
     "memory": "memory (GB)",
 }
 _SHOWN = 5
@@ -262,8 +265,11 @@ def curves_figure(group: Group) -> Figure | None:
 
 
 def _epochs(run: Mapping[str, Any], name: str) -> tuple[list[int], list[float]]:
-    curve = run["curves"][name]
-    return list(range(1, len(curve) + 1)), list(curve)
+    """A curve over the epochs that it was measured after."""
+    curve, metrics = run["curves"][name], run["metrics"]
+    every = int(metrics.get("evaluate_every", 1))
+    last = metrics.get("epochs", math.inf)
+    return [int(min(every * k, last)) for k in range(1, len(curve) + 1)], list(curve)
 
 
 def networks_figure(runs: Sequence[Mapping[str, Any]], error: str, widest: int) -> Figure:

@@ -24,6 +24,7 @@ from eyespot.report.verdicts import VERDICTS_SAY, schedule_table, stand_ins_say,
 
 _BEST = 16
 _PANELS = 18
+_COLUMNS = 12
 _FAILURES = 20
 _STABILITY_SAYS = (
     "Runs at random learning rates and weight decays alone: steeper is more stable. A curve that "
@@ -254,6 +255,7 @@ def _tables(
             : _BEST if len(groups) == 1 else _BEST // 2
         ]
         names = [n for n in group["estimates"] if any(n in run["metrics"] for run in runs)]
+        names = names[:_COLUMNS]
         labels = sorted({name for run in runs for name in run["labels"]})
         rows = [
             [
