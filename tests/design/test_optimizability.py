@@ -86,3 +86,10 @@ def test_listed_points_come_in_their_order_and_survive_a_file():
         sample_space(space, 0, 25)
     with pytest.raises(ValueError, match="need a model in every row"):
         Space("mine", network=ListedPoints(({"lr": 0.1},)))
+
+
+def test_runs_are_evaluated_along_the_way():
+    """The paper's after every epoch; the small ones thrice, or at their end for a random pair."""
+    assert {row["evaluate_every"] for row in rows("paper")} == {1}
+    small = {(row["experiment"], row["epochs"]): row["evaluate_every"] for row in rows("small")}
+    assert small == {("length", 3): 1, ("length", 6): 2, ("length", 12): 4, ("lr_wd", 3): 3}

@@ -1,11 +1,13 @@
 """A sweep's point becomes the recipe it says, is trained, and a diverging one is a record."""
 
+import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from eyespot.design.by_name import to_spec
-from eyespot.design.optimizability import EXPERIMENTS
+from eyespot.design.optimizability import EXPERIMENTS, optimizability
 from eyespot.design.space import sample_space
 from eyespot.design.space_files import point_to_dict
 from eyespot.design.spaces import get_space, list_spaces
@@ -156,13 +158,22 @@ def test_a_point_is_trained_and_goes_on(tmp_path):
     point = point_of("optimizability/smoke", tmp_path, data=SCENES, epochs=2, evaluate_every=1)
     metrics = run(point)
     assert len(metrics["error"]) == 2
+    assert (metrics["done"], metrics["evaluate_every"]) == (1.0, 1)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    (window,) = [line for line in lines if "time" in line]  # all four steps of both epochs
+    assert window["step"] == 4
+    assert metrics["epoch_time"] == pytest.approx(2 * window["time"]["seconds_per_step"])
+    busy = 1 - window["time"]["data_wait"]
+    assert metrics["epoch_fw_bw"] == pytest.approx(busy * metrics["epoch_time"])
     assert (tmp_path / "run" / "weights.safetensors").exists()
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_divergence_is_a_result(tmp_path):
     point = point_of("optimizability/smoke", tmp_path, data=SCENES, optimizer="sgd", lr=1e30)
-    assert math.isnan(run(point)["error"])
+    metrics = run(point)
+    assert math.isnan(metrics["error"])
+    assert 0 <= metrics["done"] < 1
 
 
 def test_a_point_without_data_says_what_to_pass(tmp_path):
@@ -178,3 +189,19 @@ def test_every_run_of_an_experiment_has_a_recipe(name, tmp_path):
         assert recipe.epochs == point.parameters["epochs"]
     with pytest.raises(ValueError, match="recipe"):
         get_recipe("optimizability/none")
+
+
+@pytest.mark.parametrize("model", ["RegNetZ-4GF", "EfficientNet-B2", "ResNet-50", "ViT-P-36GF"])
+def test_other_networks_of_the_paper_take_its_recipe_for_them(model, tmp_path):
+    name = {"EfficientNet-B2": "EffNet-B2"}.get(model, model.replace("ViT-P", "ViT_P"))
+    paper = get_recipe(f"early_convolutions/{name}")
+    points = sample_space(optimizability("paper", (model,)), 0, 1)
+    recipe = recipe_of({**point_to_dict(points[0]), "out": str(tmp_path)}, tmp_path)
+    assert recipe == replace(
+        paper,
+        model=str(tmp_path / "spec.json"),
+        optimizer=recipe.optimizer,
+        epochs=50,
+        batch_size=2048,
+    )
+    assert (recipe.optimizer.norm_decay, recipe.optimizer.bias_decay) == (0, 0)

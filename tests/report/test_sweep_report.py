@@ -16,6 +16,7 @@ from eyespot.report.sweep_plots import (
     curves_figure,
     delta_figure,
     edf_figure,
+    label_figure,
     networks_figure,
     scatter_figure,
     stability_figure,
@@ -240,6 +241,27 @@ def test_a_scatter_shows_every_run_and_the_best_and_the_range():
     assert len(tips["x-0"]) == 4
 
 
+def test_labels_have_a_strip_for_each_value_with_its_median():
+    group = group_of(errors=(20.0, 22.0, 25.0, 31.0, 32.0))
+    for k, run in enumerate(group["runs"]):
+        run["labels"] = {"optimizer": ("adamw", "sgd")[k % 2], "recipe": "one"}
+    group["runs"].append(run_of(9, NAN, 0.5))
+    with style():
+        figure, tips = label_figure("optimizer", [group], "error", "x")
+    (axes,) = figure.axes
+    (points,) = axes.get_lines()
+    assert_allclose(np.round(points.get_xdata()), [0, 0, 0, 1, 1])
+    assert_allclose(points.get_ydata(), [20, 25, 32, 22, 31])
+    assert_allclose([bar.get_segments()[0][0][1] for bar in axes.collections], [25, 26.5])
+    shown = [text.get_text() for text in axes.get_xticklabels()]
+    assert shown == ["adamw", "sgd\n1 diverged"]
+    assert tips["x-0"][3] == "point 1: error 22, optimizer sgd"
+    names = [drawing.name for drawing in draw(data_of(group))]
+    assert "label-optimizer" in names
+    assert "label-recipe" not in names
+    check(sweep_page(data_of(group), "1"))
+
+
 def test_runs_far_worse_are_drawn_at_the_edge():
     errors = (20.0, 20.5, 21.0, 21.5, 22.0, 22.5, 23.0, 90.0)
     with style():
@@ -275,6 +297,10 @@ def test_learning_curves_are_the_best_and_the_worst():
     solid = [line for line in axes.get_lines() if line.get_linewidth() == 1.7]
     assert [line.get_ydata()[-1] for line in solid] == [20, 21, 22, 24, 25, 26]
     assert list(solid[0].get_xdata()) == [1, 2, 3]
+    group["runs"][0]["metrics"] |= {"evaluate_every": 4, "epochs": 10}
+    with style():
+        (axes,) = curves_figure(group).axes
+    assert list(axes.get_lines()[0].get_xdata()) == [4, 8, 10]
     for run in group["runs"]:
         run["curves"] = {"error": [1.0]}
     with style():

@@ -35,11 +35,35 @@ def test_a_row_by_hand():
             "depth": 3.0,
             "ema_gain": 1.5,
             "done": 0.75,
+            "depth_1": 1.0,
+            "depth_2": 2.0,
+            "width_1": 8.0,
+            "width_2": 16.0,
         }
     )
     assert row.labels == {"optimizer": "sgd", "host": "a"}
     assert row.curves == {"error": [50.0, 40.0, 45.0], "ema_error": [60.0, 39.0, 38.5]}
     assert row.stages == ((1, 2), (8, 16))
+
+
+@pytest.mark.parametrize(
+    ("every", "curve", "measured", "done"),
+    [
+        (1, [50.0, 40.0], {}, 0.5),
+        (4, [40.0], {}, 1.0),
+        (3, [50.0, 40.0], {}, 1.0),  # after 3 epochs, and at the end after 4
+        (1, [50.0], {"done": 0.3}, 0.3),
+    ],
+)
+def test_done_is_the_share_of_epochs_and_not_of_evaluations(every, curve, measured, done):
+    point = {**POINT, "parameters": {"epochs": 4, "evaluate_every": every}}
+    metrics = row_of(point, Record(4, "done", {"error": curve, **measured})).metrics
+    assert metrics["done"] == pytest.approx(done)
+
+
+def test_the_average_is_plotted_by_its_logarithm():
+    point = {**POINT, "parameters": {"ema_alpha": 1e-5}}
+    assert row_of(point, None).metrics["ema_alpha"] == pytest.approx(-5)
 
 
 @pytest.mark.parametrize(

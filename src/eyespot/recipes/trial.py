@@ -8,8 +8,11 @@ network is trained and tested at the sizes of its spec.
 import json
 import math
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from eyespot.design.space import RegNets, Space, sample_space
 from eyespot.design.space_files import point_to_dict
@@ -19,6 +22,7 @@ from eyespot.tasks.classify import ClassifyRecipe
 from eyespot.tasks.recipe_files import recipe_from_dict, recipe_to_dict
 from eyespot.tasks.run import Run, train
 from eyespot.train.loop import StoppedByNonFiniteError
+from eyespot.train.runs import summarize_runs
 
 SHORT_NAMES = {
     "optimizer": "optimizer.name",
@@ -38,7 +42,10 @@ def run(point: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         The errors in percent after each evaluation, `ema_error` where weights are averaged; NaN
-        if the run diverged.
+        if the run diverged. And `evaluate_every` (epochs); `done`, the share of the steps; seconds
+        an epoch, `epoch_time`, and those not spent on waiting for data, `epoch_fw_bw` (forward and
+        backward pass, augmentation, optimizer); on a GPU `memory`, the most that tensors held at
+        once, GB.
 
     Raises:
         RecipeError: If the point's parameters make no recipe, or it says no data.
@@ -55,17 +62,40 @@ def run(point: dict[str, Any]) -> dict[str, Any]:
         log_every=50,
         keep_last=1,
     )
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     try:
         train(recipe, place)
     except StoppedByNonFiniteError:
-        return {"error": math.nan}
-    lines = [json.loads(line) for line in (out / "run" / "metrics.jsonl").open()]
+        (begun,) = summarize_runs([place.out])["runs"]
+        return {"error": math.nan, "done": begun["step"] / begun["steps"]}
+    lines = [json.loads(line) for line in (place.out / "metrics.jsonl").open()]
     found = [line["evaluation"] for line in lines if "evaluation" in line]
-    metrics = {"error": [entry["error"] for entry in found]}
+    metrics: dict[str, Any] = {"error": [entry["error"] for entry in found]}
     if "average_error" in found[-1]:
         metrics["ema_error"] = [entry["average_error"] for entry in found]
-    shutil.rmtree(out / "run" / "checkpoints")  # the weights stay
+    metrics |= {"evaluate_every": recipe.evaluate_every, "done": 1.0}
+    metrics |= _seconds([line for line in lines if "time" in line], recipe.epochs)
+    if torch.cuda.is_available():
+        metrics["memory"] = torch.cuda.max_memory_allocated() / 1e9
+    shutil.rmtree(place.out / "checkpoints")  # the weights stay
     return metrics
+
+
+def _seconds(windows: Sequence[Mapping[str, Any]], epochs: int) -> dict[str, float]:
+    """Return the mean seconds of an epoch's steps, with and without waiting for data.
+
+    Args:
+        windows: Lines of metrics.jsonl, each on the steps since the one before.
+        epochs: Of the run.
+    """
+    steps = [0, *(window["step"] for window in windows)]
+    whole, busy = 0.0, 0.0
+    for first, window in zip(steps, windows, strict=False):
+        seconds = (window["step"] - first) * window["time"]["seconds_per_step"]
+        whole += seconds
+        busy += seconds * (1 - window["time"]["data_wait"])
+    return {"epoch_time": whole / epochs, "epoch_fw_bw": busy / epochs}
 
 
 def check_space(space: Space, seed: int) -> None:

@@ -33,6 +33,9 @@ _LABELS = {
     "bot_mul": "bottleneck multiplier",
     "resolution": "resolution (px)",
     "epoch_time": "seconds an epoch",
+    "epoch_fw_bw": "seconds an epoch without waiting for data",
+    "ema_alpha": "log10 of the average's alpha",
+    "done": "share of the epochs done",
     "memory": "memory (GB)",
 }
 _SHOWN = 5
@@ -209,6 +212,52 @@ def _mark_range(axes: Axes, estimate: Mapping[str, float], index: int, groups: i
     axes.plot([median], [height], marker="o", markersize=4.5, **line)
 
 
+def label_figure(label: str, groups: Sequence[Group], error: str, name: str) -> Marked:
+    """Draw the errors of each value of a label side by side, with their medians.
+
+    Args:
+        label: Such as "optimizer".
+        groups: What to draw, a colour each.
+        error: The metric on the vertical axis.
+        name: Makes the ids of the marks its own.
+    """
+    figure, (axes,) = new_figure(4.3, 3.1)
+    every = [run for group in groups for run in group["runs"] if label in run["labels"]]
+    values = sorted({run["labels"][label] for run in every})
+    top = _top([run["error"] for run in every])
+    tips: dict[str, list[str]] = {}
+    step = 0.8 / len(groups)
+    for i, group in enumerate(groups):
+        xs, ys, texts = [], [], []
+        for place, value in enumerate(values):
+            centre = place + (i - (len(groups) - 1) / 2) * step
+            mine = [r for r in group["runs"] if r["labels"].get(label) == value]
+            errors = [run["error"] for run in mine if math.isfinite(run["error"])]
+            if not errors:
+                continue
+            middle = min(float(np.median(errors)), top)
+            axes.hlines(middle, centre - step / 2.5, centre + step / 2.5, color=colour(i), lw=2.2)
+            xs += [centre + step * (k % 5 - 2) / 10 for k in range(len(errors))]
+            ys += [min(value, top) for value in errors]
+            texts += [
+                f"point {run['index']}: {error} {run['error']:.4g}, {label} {value}"
+                for run in mine
+                if math.isfinite(run["error"])
+            ]
+        tips[f"{name}-{i}"] = texts
+        axes.plot(
+            xs, ys, linestyle="none", marker="o", markersize=5, markerfacecolor=colour(i),
+            markeredgecolor=PAPER, markeredgewidth=0.5, alpha=0.7, gid=f"{name}-{i}",
+        )  # fmt: skip
+    lost = [sum(r["labels"][label] == v and math.isnan(r["error"]) for r in every) for v in values]
+    ticks = [f"{v}\n{n} diverged" if n else v for v, n in zip(values, lost, strict=True)]
+    axes.set_xticks(range(len(values)), ticks, rotation=20 if len(values) > 3 else 0)
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel(label_of(label))
+    axes.set_ylabel(label_of(error))
+    return Marked(figure, tips)
+
+
 def _known(run: Mapping[str, Any], metric: str) -> bool:
     return math.isfinite(run["error"]) and math.isfinite(run["metrics"].get(metric, math.nan))
 
@@ -262,8 +311,11 @@ def curves_figure(group: Group) -> Figure | None:
 
 
 def _epochs(run: Mapping[str, Any], name: str) -> tuple[list[int], list[float]]:
-    curve = run["curves"][name]
-    return list(range(1, len(curve) + 1)), list(curve)
+    """A curve over the epochs that it was measured after."""
+    curve, metrics = run["curves"][name], run["metrics"]
+    every = int(metrics.get("evaluate_every", 1))
+    last = metrics.get("epochs", math.inf)
+    return [int(min(every * k, last)) for k in range(1, len(curve) + 1)], list(curve)
 
 
 def networks_figure(runs: Sequence[Mapping[str, Any]], error: str, widest: int) -> Figure:

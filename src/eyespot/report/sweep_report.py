@@ -15,6 +15,7 @@ from eyespot.report.sweep_plots import (
     curves_figure,
     delta_figure,
     edf_figure,
+    label_figure,
     label_of,
     networks_figure,
     scatter_figure,
@@ -24,6 +25,8 @@ from eyespot.report.verdicts import VERDICTS_SAY, schedule_table, stand_ins_say,
 
 _BEST = 16
 _PANELS = 18
+_COLUMNS = 12
+_VALUES = 9
 _FAILURES = 20
 _STABILITY_SAYS = (
     "Runs at random learning rates and weight decays alone: steeper is more stable. A curve that "
@@ -86,6 +89,9 @@ def draw(data: Mapping[str, Any]) -> Iterator[Drawing]:
             figure, tips = scatter_figure(name, usable, metric, f"scatter-{name}")
             caption = _caption(name, usable)
             yield Drawing("scatter", f"scatter-{name}", caption, figure, tips)
+        for name in _labels(usable):
+            figure, tips = label_figure(name, usable, metric, f"label-{name}")
+            yield Drawing("scatter", f"label-{name}", "Bars are medians.", figure, tips)
         for i, group in enumerate(usable):
             curves = curves_figure(group)
             if curves is not None:
@@ -106,6 +112,17 @@ def _networks(group: Mapping[str, Any], number: int, metric: str) -> Iterator[Dr
             figure = networks_figure(runs, metric, widest)
             name, caption = f"networks-{word}-{number}", f"{group['name']}: {word}"
             yield Drawing("networks", name, caption, figure, {})
+
+
+def _labels(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Labels of a few values that vary inside a group, so that the groups are not told by them."""
+    found = []
+    runs = [run for group in groups for run in group["runs"]]
+    for name in sorted({name for run in runs for name in run["labels"]}):
+        values = [{run["labels"].get(name) for run in group["runs"]} - {None} for group in groups]
+        if max(map(len, values)) > 1 and len(set().union(*values)) <= _VALUES:
+            found.append(name)
+    return found
 
 
 def _panels(groups: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -254,6 +271,7 @@ def _tables(
             : _BEST if len(groups) == 1 else _BEST // 2
         ]
         names = [n for n in group["estimates"] if any(n in run["metrics"] for run in runs)]
+        names = names[:_COLUMNS]
         labels = sorted({name for run in runs for name in run["labels"]})
         rows = [
             [

@@ -1,8 +1,9 @@
 """A sweep as a table: one row a point with its error, its learning curves and its metrics.
 
 Metrics carry the short names of the papers' plots: flops in 1e9, params and acts in 1e6, lr, wd,
-lr_wd = log10(lr) + log10(wd), depth (blocks), resolution (px), and every number that a point was
-given or a run returned.
+lr_wd = log10(lr) + log10(wd), ema_alpha as its log10, depth (blocks), resolution (px), done (share
+of the epochs), of each stage depth_1, width_1, bot_mul_1, group_width_1, ..., and every number that
+a point was given or a run returned.
 """
 
 import math
@@ -17,6 +18,9 @@ from eyespot.sweep.records import Record, latest, read_journal
 _UNITS = {"flops": 1e9, "params": 1e6, "acts": 1e6}
 _CURVES = ("error", "ema_error")
 _OUTCOMES = ("ema_gain", "done")
+_STAGES = {
+    "depths": "depth", "widths": "width", "bot_muls": "bot_mul", "group_widths": "group_width"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +146,15 @@ def _derived(
         derived["depth"] = float(sum(spec["depths"]) if "depths" in spec else spec["depth"])
     if "error" in curves and "ema_error" in curves:
         derived["ema_gain"] = _least(curves["error"]) - _least(curves["ema_error"])
-    if "error" in curves and metrics.get("epochs", 0) > 0:
-        derived["done"] = len(curves["error"]) / metrics["epochs"]
+    if "done" not in metrics and "error" in curves and metrics.get("epochs", 0) > 0:
+        epochs = len(curves["error"]) * metrics.get("evaluate_every", 1.0)
+        derived["done"] = min(1.0, epochs / metrics["epochs"])
+    if metrics.get("ema_alpha", 0) > 0:
+        derived["ema_alpha"] = math.log10(metrics["ema_alpha"])
+    for plural, name in _STAGES.items():
+        values = spec.get(plural)
+        if isinstance(values, list | tuple):
+            derived |= {f"{name}_{i}": float(value) for i, value in enumerate(values, 1)}
     return derived
 
 

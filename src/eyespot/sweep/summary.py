@@ -203,7 +203,7 @@ def estimates(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         having = [row for row in usable if math.isfinite(row.metrics.get(name, math.nan))]
         values = [row.metrics[name] for row in having]
         errors = [row.error for row in having]
-        if len(set(values)) < 2 or values == errors:
+        if name == "evaluate_every" or len(set(values)) < 2 or values == errors:
             continue
         rank = stats.spearmanr(values, errors).statistic if len(set(errors)) > 1 else math.nan
         found[name] = {
