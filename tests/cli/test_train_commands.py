@@ -195,7 +195,7 @@ BAD_OPTIONS = {
     "--num-classes 3": "need num_classes of 24 or more",
     "--model RegNetQ-4GF": "unknown model 'RegNetQ-4GF'. Did you mean",
     "--model nowhere.json": "nowhere.json",
-    "--start-from nowhere.safetensors": "need weights to begin with",
+    "--start-from nowhere.safetensors": "need weights: a run's folder, a file",
     "--pictures.policy AutoAugmnt": "Did you mean AutoAugment?",
     "--schedule.shape steps": 'need milestones for the schedule "steps", got none',
     "--schedule.shape exponential --schedule.final 0": "need a final factor above 0",

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,6 +161,15 @@ def test_what_a_measurement_leaves_out_is_listed_once_and_not_counted(tmp_path):
     assert listed == [(2, 5, False), (3, 5, True), (7, 6, True)]
     assert Quarantine(path, start_step=4, num_seen=32).num_bad == 1
     assert [line["step"] for line in lines(path)] == [2, 3]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk_is_named(tmp_path):
+    (tmp_path / "q").symlink_to("/dev/full")
+    quarantine = Quarantine(tmp_path / "q")
+    quarantine.add(0, 8, [], set_size=1000)
+    with pytest.raises(OSError, match=r"need room .*q, got: .*No space left on device"):
+        quarantine.add(1, 8, bad(5), set_size=1000)
 
 
 def test_a_resumed_run_counts_as_if_never_stopped(tmp_path):

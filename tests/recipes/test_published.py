@@ -321,6 +321,14 @@ def classification():
     return [name for name, make in list_recipes().items() if isinstance(make(), ClassifyRecipe)]
 
 
+HEADER = r"\n\nRun:     eyespot train {} .*\nExpect:  .+\nCost:    .+"
+
+
+def test_linear_evaluations_have_headers():
+    for name in names_of("linear"):
+        assert re.search(HEADER.format(f"linear/{name}"), text_of(f"linear/{name}")), name
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_recipe_of_a_family_resolves(family):
     """It saves, has a header, and its network builds and takes its optimizer and sizes."""
@@ -330,10 +338,7 @@ def test_every_recipe_of_a_family_resolves(family):
             continue
         recipe = get_recipe(name)
         assert recipe_from_dict(recipe_to_dict(recipe, name), name) == recipe
-        assert name.endswith("/smoke") or re.search(
-            rf"\n\nRun:     eyespot train {re.escape(name)} .*\nExpect:  .+\nCost:    .+",
-            text_of(name),
-        )
+        assert re.search(HEADER.format(re.escape(name)), text_of(name)), name
         spec = replace(to_spec(recipe.model), image_size=recipe.pictures.size_px)
         if spec not in built:
             with torch.device("meta"):

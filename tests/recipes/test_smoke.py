@@ -26,6 +26,8 @@ MORE = [
     "pycls/efficientnet_b4",
     "cifar/regnety_125mf",
     "cifar/resnet_56",
+    "classify/fashion_mnist",
+    "classify/scenes",
 ]
 
 
@@ -76,3 +78,4 @@ def test_every_published_recipe_has_a_smoke_sibling():
     for name in names:
         family = name.split("/")[0]
         assert name.endswith("smoke") or f"{name}_smoke" in names or f"{family}/smoke" in names
+        assert family != "classify" or name.endswith("smoke") or f"{name}_smoke" in names

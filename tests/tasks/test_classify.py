@@ -281,6 +281,27 @@ def test_any_number_of_processes_gives_the_same_losses(parallel, ranks, optimize
         assert_close(second[name], value, rtol=1e-3, atol=1e-4, msg=name)
 
 
+def layouts(recipe, data, out, parallel):
+    """What a run says of its settings, and whether any 3 x 3 convolution's weight is laid so."""
+    run = Run(str(data), Path(out), workers=0, parallel=parallel)
+    with running.processes(run) as place:
+        prepared = running.prepare(recipe, run, place)
+    weights = [p for p in prepared.job.modules["model"].parameters() if p.ndim == 4]
+    plain = [w.is_contiguous() for w in weights if w.shape[1] > 1 and w.shape[2] > 1]
+    return [*prepared.notes, "plain" if all(plain) else "channels-last"]
+
+
+def test_what_is_said_of_the_memory_layout_is_true(tmp_path):
+    recipe = by_hand(tmp_path / "vit.json")
+    *notes, layout = layouts(recipe, FASHION, tmp_path, "ddp")
+    assert any("float32, channels-last" in note for note in notes)
+    assert not any("plain" in note for note in notes)
+    assert layout == "channels-last"
+    *notes, layout = run_ranks(layouts, recipe, FASHION, str(tmp_path), "fsdp")[0]
+    assert any("sharded weights are in plain memory" in note for note in notes)
+    assert layout == "plain"
+
+
 def test_a_diverging_run_is_captured_and_replayed(tmp_path):
     recipe = replace(by_hand(tmp_path / "vit.json"), optimizer=OptimizerSettings("sgd", lr=1e30))
     run = Run(str(FASHION), tmp_path / "run", workers=0)

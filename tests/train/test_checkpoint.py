@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import textwrap
@@ -217,6 +218,66 @@ def test_a_fault_at_any_call_leaves_a_whole_checkpoint(tmp_path, name, uses, mod
         assert (back["value"] == checkpoint.step).all()
         steps.append(checkpoint.step)
     assert 1 in steps
+
+
+# Each file that a write makes, ending one byte early: no room, or the process killed there.
+SHORT = """
+import os, resource, signal, sys, torch
+from pathlib import Path
+from eyespot.train.checkpoint import CheckpointFolder
+
+def write(folder, step):
+    value = {"value": torch.full((8,), float(step))}
+    folder.save(step, value, {}, weights=value)
+    folder.wait()
+
+def attempt(folder, name, mode):
+    folder = CheckpointFolder(folder, keep_last=1)
+    write(folder, 1)
+    size = (folder.paths()[0] / name).stat().st_size - 1
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL if mode == "kill" else signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        write(folder, 2)
+    except OSError as error:
+        sys.exit(str(error).count("the earlier checkpoints are untouched") != 1)
+    sys.exit(3)
+
+attempt(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+"""
+
+
+WRITTEN = {
+    "facts": "facts.json",
+    "weights": "weights.safetensors",
+    "state": "state/shard-00001-model-00001-of-00001.safetensors",
+    "manifest": "manifest.json",
+}
+
+
+@pytest.mark.parametrize("mode", ["kill", "error"])
+@pytest.mark.parametrize("name", list(WRITTEN))
+def test_any_file_cut_short_leaves_the_checkpoint_before(tmp_path, name, mode):
+    file = WRITTEN[name]
+    command = [sys.executable, "-c", SHORT, str(tmp_path), file, mode]
+    code = subprocess.run(command, timeout=100).returncode
+    assert code == (-signal.SIGXFSZ if mode == "kill" else 0)
+    # it was this file that the fault met: what comes before it is whole, and nothing after it
+    before = {
+        each: (tmp_path / "step_000000001" / each).stat().st_size for each in WRITTEN.values()
+    }
+    partial = tmp_path / "step_000000002.partial"
+    place = list(WRITTEN).index(name)
+    for i, (each, size) in enumerate(before.items()):
+        found = (partial / each).stat().st_size if (partial / each).exists() else 0
+        assert found == size if i < place else found < size, each
+    checkpoint, notes = CheckpointFolder(tmp_path).newest()
+    assert notes == []
+    assert checkpoint.step == 1
+    back = {"value": torch.empty(8)}
+    load(checkpoint, back)
+    assert (back["value"] == 1).all()
 
 
 @pytest.mark.parametrize("what", ["tensors", "weights"])

@@ -2,11 +2,13 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import pytest
 import torch
 
 from eyespot.train.checkpoint import CheckpointFolder, load, stored_names
@@ -70,20 +72,79 @@ def test_killed_at_random_steps_it_ends_as_if_never_killed(tmp_path):
     assert_same_end(tmp_path / "whole", tmp_path / "broken")
 
 
-def test_sigterm_saves_and_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_and_ctrl_c_save_and_say_how_to_go_on(tmp_path, number):
     finish(tmp_path / "whole", 40)
     process = subprocess.Popen(
         command(tmp_path / "broken", 40, "slow"), stderr=subprocess.PIPE, stdout=subprocess.PIPE,
         text=True,
     )  # fmt: skip
     process.stderr.readline()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "saved; run the same command to go on" in err
     assert "finished=False" in out
     finish(tmp_path / "broken", 40)
     assert_same_end(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_ctrl_c_twice_does_not_wait(tmp_path):
+    """The second ends the process at once; what was saved is whole, and the run goes on."""
+    finish(tmp_path / "whole", 40)
+    process = subprocess.Popen(
+        command(tmp_path / "broken", 40, "long step"), stderr=subprocess.PIPE, text=True
+    )
+    process.stderr.readline()
+    time.sleep(0.5)  # in a step of a minute
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in err
+    finish(tmp_path / "broken", 40)
+    assert_same_end(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("what", ["metrics", "facts"])
+def test_a_full_disk_ends_a_run_in_a_sentence_and_it_goes_on(tmp_path, what):
+    """No room for the next line of metrics.jsonl, or for a checkpoint's facts.json."""
+    finish(tmp_path / "whole", 40)
+    done = finish(tmp_path / "broken", 40, f"no room for {what}")
+    (sentence,) = done.stdout.splitlines()
+    named = {"metrics": "broken/metrics.jsonl", "facts": "broken/checkpoints"}[what]
+    assert sentence.startswith("need room and permission to write ")
+    assert named in sentence
+    assert "Traceback" not in done.stderr
+    assert "ignored" not in done.stderr
+    assert CheckpointFolder(tmp_path / "broken/checkpoints").newest()[0].step == 12
+    finish(tmp_path / "broken", 40)
+    assert_same_end(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, of half a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_loses_no_checkpoint(tmp_path, small_disk):
+    finish(tmp_path / "whole", 40)
+    done = finish(small_disk / "broken", 40, "full")
+    assert done.stdout.startswith("need room and permission to write")
+    assert "No space left on device" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert final_state(small_disk / "broken")[0].step == 12
+    (small_disk / "filler").unlink()
+    finish(small_disk / "broken", 40)
+    assert_same_end(tmp_path / "whole", small_disk / "broken")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_can_be_met_again(tmp_path):

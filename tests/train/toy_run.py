@@ -1,5 +1,7 @@
 """A small run of the real loop as a process: arguments OUT STEPS [fault]."""
 
+import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -31,6 +33,26 @@ def batches(start):
         step += 1
 
 
+def cap_files(out, size):
+    """Let no file grow beyond a size from now on, once what is under way is written."""
+    while list((Path(out) / "checkpoints").glob("*.partial")):
+        time.sleep(0.01)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def fill_disk(out):
+    """Leave no room beside a run, once what is under way is written."""
+    while list((Path(out) / "checkpoints").glob("*.partial")):
+        time.sleep(0.01)
+    with (Path(out).parent / "filler").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+        except OSError:
+            pass
+
+
 def main(out, total, fault="none"):
     job = make_job()
     model, optimizer = job.modules["model"], job.optimizers["optimizer"]
@@ -39,6 +61,14 @@ def main(out, total, fault="none"):
         step, images, labels = batch
         if fault == "nan" and step == 13:
             images = images * float("inf")
+        if fault == "no room for metrics" and step == 13:  # a line comes after it
+            cap_files(out, (Path(out) / "metrics.jsonl").stat().st_size + 5)
+        if fault == "no room for facts" and step == 15:  # a checkpoint comes after it
+            cap_files(out, 50)
+        if fault == "long step" and step == 10:
+            time.sleep(60)
+        if fault == "full" and step == 15:
+            fill_disk(out)
         if fault == "slow":
             time.sleep(0.01)
         halves = list(zip(images.chunk(2), labels.chunk(2), strict=True))
@@ -59,7 +89,7 @@ def main(out, total, fault="none"):
             job, cadence, Path(out), batches=batches, train_step=train_step, evaluate=evaluate,
             batch_facts=lambda batch: {"step": batch[0]},
         )  # fmt: skip
-    except StoppedByNonFiniteError as error:
+    except (StoppedByNonFiniteError, OSError) as error:
         print(error)
         return
     print(outcome)

@@ -70,7 +70,7 @@ def _check_size(header: ImageHeader, max_pixels: int) -> None:
     if header.width * header.height > max_pixels:
         raise ValueError(
             f"need at most {max_pixels} pixels, got {header.format} of {header.width}x"
-            f"{header.height}; raise max_pixels if the picture is meant to be this large"
+            f"{header.height}; if it is meant to be this large, store it smaller"
         )
 
 

@@ -174,8 +174,11 @@ def list_left_out(path: Path, step: int, bad: Sequence[BadSample]) -> None:
 
 
 def _append(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    with path.open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    try:
+        with path.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    except OSError as error:
+        raise OSError(f"need room and permission to write {path}, got: {error}") from error
 
 
 def _keep_steps_before(path: Path, step: int) -> list[dict[str, Any]]:

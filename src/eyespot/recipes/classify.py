@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from eyespot.recipes.rows import smoke_sibling
 from eyespot.tasks.classify import ClassifyRecipe
 from eyespot.tasks.optimization import OptimizerSettings, Schedule
 from eyespot.tasks.pictures import Pictures
@@ -50,7 +51,12 @@ def scenes() -> ClassifyRecipe:
 
 
 def smoke() -> ClassifyRecipe:
-    """A few CPU steps on the built-in scenes: checks the wiring, says nothing about accuracy."""
+    """A few CPU steps on the built-in scenes: checks the wiring, says nothing about accuracy.
+
+    Run:     eyespot train classify/smoke --data scenes:size=32,count=64,val_count=32 --out DIR
+    Expect:  a finite loss
+    Cost:    seconds on one CPU core
+    """
     return replace(
         fashion_mnist(),
         epochs=2,
@@ -62,6 +68,8 @@ def smoke() -> ClassifyRecipe:
 
 RECIPES: dict[str, Callable[[], ClassifyRecipe]] = {
     "fashion_mnist": fashion_mnist,
+    "fashion_mnist_smoke": smoke_sibling("classify", "fashion_mnist", fashion_mnist()),
     "scenes": scenes,
+    "scenes_smoke": smoke_sibling("classify", "scenes", scenes()),
     "smoke": smoke,
 }

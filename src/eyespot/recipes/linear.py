@@ -55,7 +55,12 @@ def frozen() -> LinearRecipe:
 
 
 def smoke() -> LinearRecipe:
-    """A few CPU steps on a random backbone: checks the wiring, says nothing about accuracy."""
+    """A few CPU steps on a random backbone: checks the wiring, says nothing about accuracy.
+
+    Run:     eyespot train linear/smoke --data scenes:size=32,count=64,val_count=32 --out DIR
+    Expect:  a finite loss
+    Cost:    seconds on one CPU core
+    """
     return replace(
         vissl(),
         backbone=Backbone(model="RegNetY-200MF", size_px=32, resize_px=32),

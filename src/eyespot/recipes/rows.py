@@ -60,9 +60,13 @@ def recipes_of(family: str, runs: Iterable[Published]) -> dict[str, Callable[[],
     for run in runs:
         name = own_name(run.name)
         found[name] = _function(name, run.recipe, _text(f"{family}/{name}", run))
-        small = f"{name}_smoke"
-        found[small] = _function(small, smoke_of(run.recipe), _smoke_text(family, name))
+        found[f"{name}_smoke"] = smoke_sibling(family, name, run.recipe)
     return found
+
+
+def smoke_sibling(family: str, name: str, recipe: ClassifyRecipe) -> Callable[[], ClassifyRecipe]:
+    """Return the function NAME_smoke of a recipe."""
+    return _function(f"{name}_smoke", smoke_of(recipe), _smoke_text(family, name))
 
 
 def smoke_of(recipe: ClassifyRecipe) -> ClassifyRecipe:

@@ -132,7 +132,12 @@ def swav_10percent() -> ClassifyRecipe:
 
 
 def smoke() -> ClassifyRecipe:
-    """A few CPU steps: checks the wiring, says nothing about accuracy."""
+    """A few CPU steps: checks the wiring, says nothing about accuracy.
+
+    Run:     eyespot train transfer/smoke --data scenes:size=32,count=64,val_count=32 --out DIR
+    Expect:  a finite loss
+    Cost:    seconds on one CPU core
+    """
     return replace(
         seer(),
         model="RegNetY-200MF",

@@ -215,7 +215,8 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
         notes=(
             f"train on {train.description}; evaluate on {val.description}",
             f"{recipe.model}, {num_classes} classes, on {place.device} in {describe(speed)}"
-            + (" (default here)" if recipe.precision == recipe.compile == "auto" else ""),
+            + (" (default here)" if recipe.precision == recipe.compile == "auto" else "")
+            + _but_for_shards(speed, place),
             *recompute_note(recipe.recompute, groups),
             *(start.notes if start else ()),
         ),
@@ -387,7 +388,7 @@ def _networks(
             network = to_sync_bn(network)
         return network.to(place.device)
 
-    if place.parallel == "fsdp":  # which takes no parameters in channels-last memory
+    if _but_for_shards(speed, place):
         speed = replace(speed, channels_last=False)
     network = new()
     if start is not None:
@@ -401,6 +402,12 @@ def _networks(
         if place.parallel == "fsdp":
             average = wrap(average, "fsdp", compute_dtype=speed.dtype)
     return prepare_training(network, speed), average
+
+
+def _but_for_shards(speed: SpeedSettings, place: Place) -> str:
+    """Say that FSDP, which takes no parameters in channels-last memory, has plain ones."""
+    sharded = speed.channels_last and place.parallel == "fsdp"
+    return "; sharded weights are in plain memory, only maps are channels-last" if sharded else ""
 
 
 def _begin(recipe: ClassifyRecipe, out: Path) -> Found | None:

@@ -396,12 +396,13 @@ def _claim(run: Run, ours: dict[str, Any], start: dict[str, Any]) -> None:
         theirs = read_plain(path, "recipe")
         if not isinstance(theirs, dict) or not {"task", "recipe"} <= theirs.keys():
             raise RecipeError(f'need a recipe with "task" and "recipe" in {path}')
-        before = recipe_to_dict(recipe_from_dict(theirs, str(path)))["recipe"]  # numbers new since
-        changed = differences(ours["recipe"], before)
-        data = ours.get("data", {})
-        changed += differences(data, theirs.get("data", data), "data.")
         if ours["task"] != theirs["task"]:
             changed = [f"the task is {ours['task']} and was {theirs['task']}"]
+        else:  # what is new in recipes since has its default
+            before = recipe_to_dict(recipe_from_dict(theirs, str(path)))["recipe"]
+            data = ours.get("data", {})
+            changed = differences(ours["recipe"], before)
+            changed += differences(data, theirs.get("data", data), "data.")
         if changed:
             raise RecipeError(
                 f"need the recipe that {run.out} was begun with, got changes: "

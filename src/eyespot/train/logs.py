@@ -18,7 +18,8 @@ class MetricsFile:
 
     def __init__(self, path: Path, resume_bytes: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        self._path = path
+        self._file = path.open("ab", buffering=0)
         size = self._file.tell()
         if resume_bytes > size:
             raise ValueError(
@@ -28,9 +29,20 @@ class MetricsFile:
         self._file.truncate(resume_bytes)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append a record, so that a crash of this process cannot lose or split it."""
-        self._file.write((json.dumps(record) + "\n").encode())
-        self._file.flush()
+        """Append a record, so that a crash of this process cannot lose or split it.
+
+        Raises:
+            OSError: If there is no room.
+        """
+        line = (json.dumps(record) + "\n").encode()
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            raise OSError(
+                f"need room and permission to write {self._path}, got: {error}; the run goes on "
+                "from its newest checkpoint when it is started again"
+            ) from error
 
     def bytes_written(self) -> int:
         """Return the file's length, all of it on disk."""

@@ -192,6 +192,7 @@ def _capture(
     return captures.paths()[-1]
 
 
+_SLOW_DATA = 0.3  # share of time waited for batches above which it is said
 _OPENING = 12  # characters of a sentence of advice that tell it from others, whatever its numbers
 
 
@@ -217,6 +218,7 @@ class _Log:
         self.progress = progress
         self.advise = advise
         self.said: list[str] = []
+        self.slow_data = False
         self.began = time.monotonic()
         self.waited = 0.0
         self.steps = 0
@@ -252,11 +254,13 @@ class _Log:
             if sentence[:_OPENING] not in self.said:
                 self.progress.say(sentence)
         self.said = openings
-        if record["time"]["data_wait"] > 0.3:
+        slow = record["time"]["data_wait"] > _SLOW_DATA
+        if slow and not self.slow_data:
             self.progress.say(
                 f"training waited {record['time']['data_wait']:.0%} of the time for data; more "
                 "loader workers, smaller stored images or shards would make it faster"
             )
+        self.slow_data = slow
         self.rows, self.steps, self.waited = [], 0, 0.0
         self.began = time.monotonic()
 
