@@ -321,7 +321,8 @@ def classification():
     return [name for name, make in list_recipes().items() if isinstance(make(), ClassifyRecipe)]
 
 
-HEADER = r"\n\nRun:     eyespot train {} .*\nExpect:  .+\nCost:    .+"
+MORE = r"(?:         .+\n)*"  # a line that goes on
+HEADER = rf"\n\nRun:     eyespot train {{}} .*\n{MORE}Expect:  .+\n{MORE}Cost:    .+"
 
 
 def test_linear_evaluations_have_headers():
