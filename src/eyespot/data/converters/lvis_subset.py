@@ -1,7 +1,7 @@
-"""LVIS with few images: the published choice of 1 % and 10 %, in which no category is missing.
+"""LVIS with few images, such as 1 % and 10 %, in which no category is missing.
 
-Paper: MDETR (arXiv 2104.12763), section 4.4; the draws are those of its published code, so that the
-images are the same.
+Paper: MDETR (arXiv 2104.12763), section 4.4; rule and seed are those of its published code. Whether
+the images are the same was not compared with the published files.
 """
 
 import random
