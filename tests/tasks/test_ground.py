@@ -197,7 +197,7 @@ def test_mirrored_views_turn_left_into_right(views, tmp_path):
             assert colours == ({"right": 0, "left": 2} if "is right, blue" in said else
                                {"left": 0, "right": 2})  # fmt: skip
     assert turned == 0 if views == "natural" else 6 <= turned <= 26
-    val = next(iter(data.test_loader()))
+    val = next(iter(data.test_batches([])))
     assert set(val.captions) == {caption}
 
 
@@ -598,3 +598,25 @@ def test_boxes_may_be_spread_evenly_over_their_tokens(tmp_path, monkeypatch):
         assert_close(row[expected], torch.full((int(size),), 1 / float(size)))
         assert not row[~expected].any()
     assert less < more
+
+
+def test_damaged_images_are_left_out_of_a_measurement_counted_and_listed(tmp_path):
+    world = ground.smoke().scenes.world
+    write_grounding(tmp_path / "train", world, seed=0, count=9)
+    write_grounding(tmp_path / "val", replace(world, split="val"), seed=0, count=5)
+    file = tmp_path / "val" / "captions.json"
+    broken = json.loads(file.read_text())["images"][1]
+    (tmp_path / "val" / "images" / broken["file_name"]).write_bytes(b"no picture")
+    recipe = smoke(words=replace(ground.smoke().words, steps=0), epochs=1, evaluate_every=1)
+    files = {"data": str(tmp_path / "train" / "captions.json"), "val": str(file)}
+    outcome = train(recipe, run(tmp_path / "a", max_bad=0.3, **files))
+    assert outcome.metrics["damaged"] == 1
+    rows = (tmp_path / "a" / "quarantine.jsonl").read_text().splitlines()
+    assert [(row["name"], row["measured"]) for row in map(json.loads, rows)] == [
+        (broken["file_name"], True)
+    ]
+    folder = next((tmp_path / "a" / "results").iterdir())
+    measured = {row["image_id"] for row in json.loads((folder / "detections.json").read_text())}
+    assert len(measured) == 4
+    with pytest.raises(ValueError, match=r"at most 0.0% damaged test images, got 1 of 5, such as"):
+        train(recipe, run(tmp_path / "b", max_bad=0, **files))

@@ -201,7 +201,7 @@ def test_evaluation_reads_what_the_network_says(tmp_path):
     prepared = prepare(smoke(eval_batch_size=3), run(tmp_path / "a"), HERE)
     training = prepared.evaluate.args[0]
     words, outputs, right = training.answering.words, [], 0
-    for batch in training.data.test_loader():
+    for batch in training.data.test_batches([]):
         logits = {
             name: torch.zeros(len(batch.captions), *([len(w)] if w != ("no", "yes") else []))
             for name, w in words.by_head().items()
@@ -218,7 +218,7 @@ def test_evaluation_reads_what_the_network_says(tmp_path):
         outputs.append(Output(logits))
     prepared.job.modules["model"] = prepared.job.modules["average"] = None
     found = answer_all(
-        Says(outputs), training.tokenizer, training.data.test_loader(), words, HERE.device
+        Says(outputs), training.tokenizer, training.data.test_batches([]), words, HERE.device
     )
     assert sorted(found) == list(range(8))
     assert answer_metrics(found, words)["accuracy"] == right / 8 == 0.5

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from eyespot import dist
 from eyespot.data.answers import words_of_heads
 from eyespot.data.grounding import GroundingBatch, normalize_padded
+from eyespot.data.quarantine import BadSample
 from eyespot.data.scene_captions import ScenesSettings
 from eyespot.data.token_targets import TokenTargets, token_targets
 from eyespot.data.tokens import Tokenizer
@@ -255,13 +256,15 @@ def _loss_of_part(
 def evaluate(training: _Training, job: Job) -> dict[str, float]:
     """Return the metrics of the model and its average; write the predictions of the latter.
 
-    Of a network that answers: the accuracy of its answers.
+    Of a network that answers: the accuracy of its answers. Damaged images are left out, and their
+    number said as "damaged".
     """
     best = "average" if training.recipe.average else "model"
     found: dict[str, float] = {}
+    damaged: list[BadSample] = []
     for name in ("model", "average"):
         if name in job.modules:
-            model, batches = job.modules[name], training.data.test_loader()
+            model, batches = job.modules[name], training.data.test_batches(damaged)
             if training.answering is not None:
                 metrics = evaluate_answers(
                     model, training.tokenizer, batches, training.answering, job.device
@@ -277,7 +280,8 @@ def evaluate(training: _Training, job: Job) -> dict[str, float]:
                 )
             prefix = "" if name == "model" else f"{name}_"
             found |= {prefix + key: value for key, value in metrics.items()}
-    return found
+    left_out = training.data.leave_out(damaged, job.step)
+    return found | ({"damaged": left_out} if left_out else {})
 
 
 def _set_loss(

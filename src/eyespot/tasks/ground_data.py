@@ -1,6 +1,6 @@
 """The data of a grounding run: annotation files or scenes, shuffled, batched and resumable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,10 +17,11 @@ from eyespot.data.grounding_folders import open_annotated, read_split
 from eyespot.data.grounding_lists import is_list, open_list
 from eyespot.data.grounding_sources import AnnotatedImages, GroundingSource, open_grounding
 from eyespot.data.loader import Loader
-from eyespot.data.quarantine import Quarantine
+from eyespot.data.quarantine import BadSample, Quarantine
 from eyespot.data.sampling import Order
 from eyespot.data.scene_captions import SceneCaptions, ScenesSettings, changed_scenes
 from eyespot.tasks.ground_network import Network
+from eyespot.tasks.labelled import leave_out, quarantine_of
 from eyespot.tasks.run import Place, Run
 
 Views = Literal["natural", "mirrored", "clevr", "fixed"]
@@ -38,6 +39,7 @@ class GroundData(NamedTuple):
     workers: int
     epochs: int
     notes: tuple[str, ...]
+    lists: bool
 
     @property
     def total_steps(self) -> int:
@@ -60,15 +62,42 @@ class GroundData(NamedTuple):
         )
         return iter(loader)
 
-    def test_loader(self) -> Loader[GroundingBatch]:
-        """Return the evaluation batches of this rank."""
-        return Loader(
+    def test_batches(self, damaged: list[BadSample]) -> Iterator[GroundingBatch]:
+        """Yield the evaluation batches of this rank.
+
+        The next image stands in the place of a damaged one; since predictions go by image, each is
+        measured once, and damaged ones are left out.
+
+        Args:
+            damaged: Gets those of this rank's images that could not be read.
+        """
+        rank, world_size = dist.rank(), dist.world_size()
+        loader: Loader[GroundingBatch] = Loader(
             self.test_examples,
             self.test_order,
-            rank=dist.rank(),
-            world_size=dist.world_size(),
+            rank=rank,
+            world_size=world_size,
             num_workers=self.workers,
         )
+        for batch in loader:
+            _, mine = self.test_order.part(batch.step, rank=rank, world_size=world_size)
+            asked = set(mine.tolist())
+            known = {item.index for item in damaged}
+            damaged += [item for item in batch.bad if item.index in asked - known]
+            yield batch
+
+    def leave_out(self, damaged: Sequence[BadSample], step: int) -> int:
+        """List this rank's damaged test images, and return how many all ranks have.
+
+        Args:
+            damaged: What this rank could not read.
+            step: Optimizer steps done.
+
+        Raises:
+            ValueError: As `labelled.leave_out` does.
+        """
+        listing = self.quarantine if self.lists else None
+        return leave_out(damaged, self.test_order.num_samples, self.max_bad, listing, step)
 
 
 def open_data(
@@ -98,11 +127,12 @@ def open_data(
         GroundingExamples(train, _view(views, fixed), seed=seed, with_masks=masks),
         GroundingExamples(val, fixed, seed=seed, with_masks=masks),
         Order(len(val), eval_batch_size * dist.world_size(), seed, shuffle=False, drop_last=False),
-        run.out / f"quarantine{f'-{dist.rank()}' if dist.rank() else ''}.jsonl",
+        quarantine_of(run),
         run.max_bad,
         place.workers,
         epochs,
         notes,
+        place.lists,
     )
 
 
