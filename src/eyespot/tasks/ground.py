@@ -226,7 +226,7 @@ def train_step(training: _Training, job: Job, batch: GroundingBatch) -> dict[str
         return loss * len(parts)  # a sum over boxes, which the mean over parts divides
 
     loss = backward_all(parts, loss_of, model=training.model)
-    terms = {name: sum_of_parts(name, [one[name] for one in found]) for name in found[0]}
+    terms = {name: sum_of_parts(name, [one[name] for one in found], parts) for name in found[0]}
     norm = step_(optimizer, loss, clip=recipe.rates.clip)
     if recipe.average:
         share = 1 - recipe.average if job.step >= recipe.words.steps else 1.0

@@ -42,13 +42,27 @@ def split_batch(
     ]
 
 
-def sum_of_parts(name: str, values: list[Tensor]) -> Tensor:
+def sum_of_parts(
+    name: str, values: list[Tensor], parts: list[tuple[GroundingBatch, TokenTargets]]
+) -> Tensor:
     """Return a batch's term from those of its parts.
 
-    Losses are sums over boxes, each divided by the whole batch's number; the rest are means.
+    Losses are sums over boxes, each divided by the whole batch's number; the accuracy of the
+    is-final head is a mean over the boxes of which it is known; the rest are means.
     """
     together = torch.stack(values)
-    return together.sum(dim=0) if name.startswith("loss") else together.mean(dim=0)
+    if name.startswith("loss"):
+        return together.sum(dim=0)
+    if name == "accuracy_isfinal":
+        counts = together.new_tensor([_known_finals(*part) for part in parts])
+        return (together * counts).sum(dim=0) / counts.sum().clamp(min=1)
+    return together.mean(dim=0)
+
+
+def _known_finals(batch: GroundingBatch, targets: TokenTargets) -> int:
+    if batch.is_final is None:
+        return 0
+    return int((~batch.is_final[targets.keep].isnan()).sum())
 
 
 def _part_of_batch(batch: GroundingBatch, images: slice, boxes: slice) -> GroundingBatch:
