@@ -42,7 +42,20 @@ def steps(page):
                     yield "command", [module, *words]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if any(steps(p))], ids=lambda page: page.name)
+SLOW = [  # 15 to 60 s each
+    "answer.md", "extend.md", "ground.md", "own-data.md", "pretrain.md", "scale-out.md",
+    "train.md", "weights.md",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page.name in SLOW else [], id=page.name)
+        for page in PAGES
+        if any(steps(page))
+    ],
+)
 def test_page_runs(page, tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / ".cache"), "MPLBACKEND": "Agg"}
     done = subprocess.run(

@@ -320,7 +320,10 @@ def test_the_wide_networks_have_the_published_sizes():
 SMOKE = [name for name in ALL if name.endswith("smoke")]
 
 
-@pytest.mark.parametrize("name", SMOKE)
+@pytest.mark.parametrize(
+    "name",
+    [n if n == "swav/smoke" else pytest.param(n, marks=pytest.mark.slow) for n in SMOKE],
+)
 def test_smoke(name, tmp_path):
     run = Run("scenes:count=64,val_count=32,size=48", tmp_path / "run", workers=0)
     outcome = running.train(get_recipe(name), run)

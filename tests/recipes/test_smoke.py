@@ -13,14 +13,14 @@ from eyespot.tasks.run import Run, train
 
 TINY = "scenes:size=32,count=32,val_count=16"
 KINDS = [
-    "pycls/resnet_101",
-    "early_convolutions/regnety_32gf",
     "early_convolutions/vit_c_36gf",
     "optimizability/vit_p_18gf_sgd",
     "fast_scaling/regnetz_16gf",
-    "fast_scaling/efficientnet_b0_uniform_16x",
 ]
 MORE = [
+    "pycls/resnet_101",
+    "early_convolutions/regnety_32gf",
+    "fast_scaling/efficientnet_b0_uniform_16x",
     "pycls/resnext_50",
     "pycls/regnetx_400mf",
     "pycls/efficientnet_b4",

@@ -20,7 +20,11 @@ from tests.tasks.selfsup_runs import FASHION, make, metrics, stored, train
 
 
 @pytest.mark.parametrize(
-    ("passes", "recomputed"), [("sizes", ("blocks", "/1", "target")), ("padded", ("target",))]
+    ("passes", "recomputed"),
+    [
+        pytest.param("sizes", ("blocks", "/1", "target"), marks=pytest.mark.slow),
+        ("padded", ("target",)),
+    ],
 )
 def test_what_is_recomputed_changes_no_bit(passes, recomputed, tmp_path, capsys):
     plain = make("after", tmp_path, passes=passes)
@@ -109,6 +113,7 @@ def test_a_float16_run_goes_on_exactly_and_overflows_are_left_out(tmp_path, monk
         assert torch.equal(value, second[1][name]), name
 
 
+@pytest.mark.slow
 def test_float16_on_sharded_ranks(tmp_path):
     recipe = make("after", tmp_path, recompute="1/2")
     run_ranks(_train_float16, recipe, str(tmp_path / "one"), FASHION, "ddp", world_size=1)

@@ -48,13 +48,20 @@ def assert_same_end(first, second):
     assert one.facts == two.facts | {"metrics_bytes": one.facts["metrics_bytes"]}
 
 
-def test_killed_at_random_steps_it_ends_as_if_never_killed(tmp_path):
-    finish(tmp_path / "whole", 60)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run that nothing stopped."""
+    out = tmp_path_factory.mktemp("whole")
+    finish(out, 40)
+    return out
+
+
+def test_killed_at_random_steps_it_ends_as_if_never_killed(tmp_path, whole):
     random.seed(1)
     kills = 0
     for _ in range(20):
         process = subprocess.Popen(
-            command(tmp_path / "broken", 60, "slow"), stderr=subprocess.PIPE, text=True
+            command(tmp_path / "broken", 40, "slow"), stderr=subprocess.PIPE, text=True
         )
         for _ in range(random.randint(1, 4)):  # lines of progress to wait for
             process.stderr.readline()
@@ -67,14 +74,13 @@ def test_killed_at_random_steps_it_ends_as_if_never_killed(tmp_path):
         kills += 1
         if kills == 4:
             break
-    finish(tmp_path / "broken", 60, "slow")
+    finish(tmp_path / "broken", 40, "slow")
     assert kills >= 2
-    assert_same_end(tmp_path / "whole", tmp_path / "broken")
+    assert_same_end(whole, tmp_path / "broken")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_sigterm_and_ctrl_c_save_and_say_how_to_go_on(tmp_path, number):
-    finish(tmp_path / "whole", 40)
+def test_sigterm_and_ctrl_c_save_and_say_how_to_go_on(tmp_path, whole, number):
     process = subprocess.Popen(
         command(tmp_path / "broken", 40, "slow"), stderr=subprocess.PIPE, stdout=subprocess.PIPE,
         text=True,
@@ -86,12 +92,11 @@ def test_sigterm_and_ctrl_c_save_and_say_how_to_go_on(tmp_path, number):
     assert "saved; run the same command to go on" in err
     assert "finished=False" in out
     finish(tmp_path / "broken", 40)
-    assert_same_end(tmp_path / "whole", tmp_path / "broken")
+    assert_same_end(whole, tmp_path / "broken")
 
 
-def test_ctrl_c_twice_does_not_wait(tmp_path):
+def test_ctrl_c_twice_does_not_wait(tmp_path, whole):
     """The second ends the process at once; what was saved is whole, and the run goes on."""
-    finish(tmp_path / "whole", 40)
     process = subprocess.Popen(
         command(tmp_path / "broken", 40, "long step"), stderr=subprocess.PIPE, text=True
     )
@@ -104,13 +109,12 @@ def test_ctrl_c_twice_does_not_wait(tmp_path):
     assert process.returncode != 0
     assert "KeyboardInterrupt" in err
     finish(tmp_path / "broken", 40)
-    assert_same_end(tmp_path / "whole", tmp_path / "broken")
+    assert_same_end(whole, tmp_path / "broken")
 
 
 @pytest.mark.parametrize("what", ["metrics", "facts"])
-def test_a_full_disk_ends_a_run_in_a_sentence_and_it_goes_on(tmp_path, what):
+def test_a_full_disk_ends_a_run_in_a_sentence_and_it_goes_on(tmp_path, whole, what):
     """No room for the next line of metrics.jsonl, or for a checkpoint's facts.json."""
-    finish(tmp_path / "whole", 40)
     done = finish(tmp_path / "broken", 40, f"no room for {what}")
     (sentence,) = done.stdout.splitlines()
     named = {"metrics": "broken/metrics.jsonl", "facts": "broken/checkpoints"}[what]
@@ -120,7 +124,7 @@ def test_a_full_disk_ends_a_run_in_a_sentence_and_it_goes_on(tmp_path, what):
     assert "ignored" not in done.stderr
     assert CheckpointFolder(tmp_path / "broken/checkpoints").newest()[0].step == 12
     finish(tmp_path / "broken", 40)
-    assert_same_end(tmp_path / "whole", tmp_path / "broken")
+    assert_same_end(whole, tmp_path / "broken")
 
 
 @pytest.fixture
@@ -135,8 +139,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_that_fills_up_loses_no_checkpoint(tmp_path, small_disk):
-    finish(tmp_path / "whole", 40)
+def test_a_disk_that_fills_up_loses_no_checkpoint(whole, small_disk):
     done = finish(small_disk / "broken", 40, "full")
     assert done.stdout.startswith("need room and permission to write")
     assert "No space left on device" in done.stdout
@@ -144,7 +147,7 @@ def test_a_disk_that_fills_up_loses_no_checkpoint(tmp_path, small_disk):
     assert final_state(small_disk / "broken")[0].step == 12
     (small_disk / "filler").unlink()
     finish(small_disk / "broken", 40)
-    assert_same_end(tmp_path / "whole", small_disk / "broken")
+    assert_same_end(whole, small_disk / "broken")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_can_be_met_again(tmp_path):

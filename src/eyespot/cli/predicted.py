@@ -16,6 +16,8 @@ from eyespot.design.training import Training
 if TYPE_CHECKING:
     from eyespot.train.timing import Measured
 
+BUDGET_S = 10.0  # of timing, for inference and for training each; 30 iterations where they fit
+
 
 def latency_budget(limit_ms: float, calibration: Path | None, batch: int) -> Budget:
     """Return a budget of milliseconds a batch, by a calibration file or this device's own."""
@@ -79,7 +81,7 @@ def measured(
             ).best.batch  # fmt: skip
         yield measure(
             spec, device=where, batch=count, mode=mode, dtype=dtype, channels_last=channels_last,
-            compiled=compiled, image_size=image_size, with_memory=True,
+            compiled=compiled, image_size=image_size, budget_s=BUDGET_S, with_memory=True,
         )  # fmt: skip
 
 
