@@ -8,8 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,24 +20,17 @@ from eyespot.data.open import Opened
 from eyespot.data.quarantine import BadSample
 from eyespot.design.spec_files import spec_to_dict
 from eyespot.design.specs import Spec
-from eyespot.design.training import Groups
 from eyespot.errors import RecipeError
 from eyespot.losses.classify import block_partners, mix, smooth_one_hot, soft_cross_entropy
-from eyespot.models.build import create_model
-from eyespot.models.convnet import ConvNet
-from eyespot.models.projected import keep_projection_
-from eyespot.models.speed import (
-    SpeedSettings,
-    autocast,
-    describe,
-    prepare_training,
-    speed_defaults,
-    to_layout,
-)
-from eyespot.models.sync_bn import to_sync_bn
-from eyespot.models.vit import ViT
+from eyespot.models.speed import SpeedSettings, autocast, describe, to_layout
 from eyespot.optim.ema import pycls_alpha, update_ema_
-from eyespot.tasks.classify_plan import classify_facts
+from eyespot.tasks.classify_networks import (
+    but_for_shards,
+    find_start,
+    networks_of,
+    recomputed_groups,
+    speed_of,
+)
 from eyespot.tasks.kept_spec import spec_of
 from eyespot.tasks.labelled import FewLabels, LabelledData, open_labelled
 from eyespot.tasks.optimization import (
@@ -58,17 +50,13 @@ from eyespot.tasks.ranges import (
     check_ranges,
     check_schedule,
 )
-from eyespot.tasks.recomputing import groups_here, recompute_note
+from eyespot.tasks.recomputing import recompute_note
 from eyespot.tasks.run import Place, Prepared, Run
-from eyespot.train.checkpoint import newest_checkpoint
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.precise_bn import update_precise_bn_
 from eyespot.train.sharding import wrap
 from eyespot.train.update import backward_all, step_
-from eyespot.weights.load import load_weights
-from eyespot.weights.pretraining import open_projection
-from eyespot.weights.trunk import Found, find_weights, weights_file
 
 _MIXING = 0x6D6978  # sets the mixing draws apart from all others of a seed
 
@@ -174,10 +162,10 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
             f"for {train.description} and {val.description}, got {num_classes}"
         )
     spec = spec_of(recipe.model, run.out)
-    speed = _speed(recipe, spec, place)
-    groups = _groups(recipe, spec, num_classes, place, speed.dtype)
-    start = _begin(recipe, run.out)
-    network, average = _networks(recipe, spec, num_classes, speed, groups, run.out, place, start)
+    speed = speed_of(recipe, spec, place)
+    groups = recomputed_groups(recipe, spec, num_classes, place, speed.dtype)
+    start = find_start(recipe, run.out)
+    network, average = networks_of(recipe, spec, num_classes, speed, groups, run.out, place, start)
     model = wrap(network, place.parallel, compute_dtype=speed.dtype)
     optimizer = make_optimizer(network, recipe.optimizer, recipe.batch_size)
     scale_head_rate_(optimizer, network.get_classifier(), recipe.head_rate)  # type: ignore[operator]
@@ -216,7 +204,7 @@ def prepare(recipe: ClassifyRecipe, run: Run, place: Place) -> Prepared:
             f"train on {train.description}; evaluate on {val.description}",
             f"{recipe.model}, {num_classes} classes, on {place.device} in {describe(speed)}"
             + (" (default here)" if recipe.precision == recipe.compile == "auto" else "")
-            + _but_for_shards(speed, place),
+            + but_for_shards(speed, place),
             *recompute_note(recipe.recompute, groups),
             *(start.notes if start else ()),
         ),
@@ -363,85 +351,6 @@ def _test(training: _Training, network: nn.Module, job: Job) -> dict[str, float]
     found = {"error": 100 * wrong_1 / images_seen, "test_loss": loss / images_seen}
     found |= {"error_top5": 100 * wrong_5 / images_seen} if training.num_classes > 5 else {}
     return found | ({"damaged": left_out} if left_out else {})
-
-
-def _networks(
-    recipe: ClassifyRecipe,
-    spec: Spec,
-    num_classes: int,
-    speed: SpeedSettings,
-    groups: Groups,
-    out: Path,
-    place: Place,
-    start: Found | None,
-) -> tuple[nn.Module, nn.Module | None]:
-    """The network and, if wanted, a second one for the average that begins as its copy."""
-
-    def new() -> nn.Module:
-        size = recipe.pictures.size_px
-        network = create_model(spec, num_classes=num_classes, image_size=size)
-        if recipe.keep_projection:
-            assert isinstance(network, ConvNet | ViT)
-            path = weights_file(out) if start is None else start.path
-            keep_projection_(network, *open_projection(path))
-        if recipe.sync_bn:
-            network = to_sync_bn(network)
-        return network.to(place.device)
-
-    if _but_for_shards(speed, place):
-        speed = replace(speed, channels_last=False)
-    network = new()
-    if start is not None:
-        load_weights(network, start.path, head="load" if recipe.start_head else "drop")
-    network.set_grad_checkpointing(bool(groups), groups)  # type: ignore[operator]
-    average = None
-    if recipe.average.form != "none":
-        average = new()
-        average.load_state_dict(network.state_dict())
-        average = prepare_training(average.requires_grad_(False), speed)
-        if place.parallel == "fsdp":
-            average = wrap(average, "fsdp", compute_dtype=speed.dtype)
-    return prepare_training(network, speed), average
-
-
-def _but_for_shards(speed: SpeedSettings, place: Place) -> str:
-    """Say that FSDP, which takes no parameters in channels-last memory, has plain ones."""
-    sharded = speed.channels_last and place.parallel == "fsdp"
-    return "; sharded weights are in plain memory, only maps are channels-last" if sharded else ""
-
-
-def _begin(recipe: ClassifyRecipe, out: Path) -> Found | None:
-    """The weights to begin with; None for new ones, and for a checkpoint in the place of lost ones.
-
-    Raises:
-        WeightsError: If there are no such weights.
-        OSError: If published weights cannot be fetched.
-    """
-    if not recipe.start_from:
-        return None
-    gone = not Path(recipe.start_from).exists()
-    if gone and newest_checkpoint(out / "checkpoints")[0] is not None:
-        return None
-    return find_weights(recipe.start_from)
-
-
-def _groups(
-    recipe: ClassifyRecipe, spec: Spec, num_classes: int, place: Place, dtype: torch.dtype
-) -> Groups:
-    if recipe.recompute == "none":
-        return ()
-    part = replace(recipe, batch_size=recipe.batch_size // recipe.accumulate)
-    return groups_here(classify_facts(part, spec, num_classes), place.parallel, dtype)
-
-
-def _speed(recipe: ClassifyRecipe, spec: Spec, place: Place) -> SpeedSettings:
-    found = speed_defaults(place.device, spec, "training", exact=recipe.precision == "float32")
-    changes: dict[str, Any] = {}
-    if recipe.precision == "bfloat16":
-        changes["dtype"] = torch.bfloat16
-    if recipe.compile != "auto":
-        changes["compile"] = recipe.compile == "on"
-    return replace(found, **changes)
 
 
 def _about(spec: Spec, num_classes: int, recipe: ClassifyRecipe, data: Opened) -> dict[str, str]:

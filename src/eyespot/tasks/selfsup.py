@@ -15,20 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from eyespot import dist
-from eyespot.data.held_out import held_out
-from eyespot.data.loader import Batch, Examples, Loader
+from eyespot.data.loader import Batch
 from eyespot.data.multicrop import PRESETS, Crops
-from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
+from eyespot.data.normalize import IMAGENET_MEAN, IMAGENET_STD
 from eyespot.data.open import Opened
 from eyespot.data.sampling import Order
-from eyespot.data.views import TestView
 from eyespot.design.by_name import to_spec
 from eyespot.design.spec_files import spec_to_dict
 from eyespot.design.specs import AnyNetSpec, ViTSpec
 from eyespot.design.training import Groups
 from eyespot.errors import RecipeError
 from eyespot.models.multicrop_net import Passes
-from eyespot.models.speed import SpeedSettings, autocast, to_layout
+from eyespot.models.speed import SpeedSettings, to_layout
 from eyespot.optim.plateau import Plateau
 from eyespot.tasks.health import advice
 from eyespot.tasks.methods import byol, deepcluster, moco, simclr, swav
@@ -38,7 +36,6 @@ from eyespot.tasks.methods.moco import MoCo
 from eyespot.tasks.methods.simclr import SimCLR
 from eyespot.tasks.methods.swav import SwAV
 from eyespot.tasks.methods.training import Sizes, Training
-from eyespot.tasks.online_knn import effective_rank, leave_one_out_error
 from eyespot.tasks.optimization import (
     OptimizerSettings,
     Schedule,
@@ -57,6 +54,7 @@ from eyespot.tasks.pretrain_networks import (
 )
 from eyespot.tasks.recomputing import groups_here, recompute_note
 from eyespot.tasks.run import Place, Prepared, Run
+from eyespot.tasks.selfsup_evaluation import evaluate, too_few
 from eyespot.tasks.selfsup_plan import plan_facts
 from eyespot.tasks.selfsup_ranges import check_numbers, check_probe
 from eyespot.tasks.unlabelled import (
@@ -69,7 +67,7 @@ from eyespot.tasks.unlabelled import (
 from eyespot.train.job import Job
 from eyespot.train.loop import Cadence
 from eyespot.train.loss_scale import LossScale
-from eyespot.train.sharding import reshard_, wrap
+from eyespot.train.sharding import wrap
 from eyespot.weights.trunk import Found, find_weights
 
 _METHODS: dict[type, ModuleType] = {
@@ -270,50 +268,6 @@ def _laid_out(views: Tensor, speed: SpeedSettings) -> Tensor:
     return to_layout(views.flatten(0, 1), speed).view(views.shape)
 
 
-@torch.no_grad()
-def evaluate(
-    recipe: SelfSupRecipe, training: Training, data: Opened, place: Place, job: Job
-) -> dict[str, float]:
-    """Return the error of neighbours' votes among labelled images, in percent, and the rank.
-
-    `knn_error` leaves each image out of its own neighbours; `feature_rank` is RankMe's.
-    """
-    features, labels = _features(recipe, training, data, place)
-    error = leave_one_out_error(features, labels, neighbours=recipe.probe.neighbours)
-    return {"knn_error": error, "feature_rank": effective_rank(dist.all_gather_cat(features))}
-
-
-def _features(
-    recipe: SelfSupRecipe, training: Training, data: Opened, place: Place
-) -> tuple[Tensor, Tensor]:
-    """The backbone's features and labels of this rank's part of the probe's images."""
-    probe, ranks = recipe.probe, dist.world_size()
-    count = min(probe.images, len(data.samples)) // ranks * ranks
-    samples = data.samples
-    if count < len(samples):
-        samples = held_out(samples, count, seed=recipe.seed)[1]
-    view = TestView(max(probe.resize_px, probe.size_px), probe.size_px)
-    loader = Loader(
-        Examples(samples, view, seed=recipe.seed),
-        Order(count, probe.batch_size * ranks, recipe.seed, shuffle=False, drop_last=False),
-        rank=dist.rank(),
-        world_size=ranks,
-        num_workers=place.workers,
-    )
-    network = training.network
-    network.eval()
-    found: list[tuple[Tensor, Tensor]] = []
-    for batch in loader:
-        images = normalize(batch.images[0].to(place.device), mean=recipe.mean, std=recipe.std)
-        with autocast(place.device, training.speed):
-            features = network([images], head=False)
-        found.append((features.float(), batch.labels.to(place.device)))
-    network.train()
-    reshard_(network)
-    features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return features, labels
-
-
 def sizes_of(recipe: SelfSupRecipe, num_samples: int, device: torch.device) -> Sizes:
     """Return a recipe's numbers for a set of so many samples.
 
@@ -460,27 +414,13 @@ def _notes(
 ) -> tuple[str, ...]:
     views = " + ".join(f"{kind.count}x{kind.size_px}" for kind in recipe.crops)
     looks = labelled.description if labelled else "nothing, for want of labelled images"
-    few = _too_few(recipe, labelled)
+    few = too_few(recipe, labelled)
     return (
         f"{recipe.method.name}: {recipe.model}, {views} px, {sizes.total_steps:,} steps of "
         f"{recipe.batch_size} images",
         f"trains on {data.description}",
         f"looks at its features with {looks}",
         *((few,) if few else ()),
-    )
-
-
-def _too_few(recipe: SelfSupRecipe, labelled: Opened | None) -> str:
-    """Say that classes are too small for an image to find its own among its neighbours."""
-    if labelled is None or not labelled.num_classes:
-        return ""
-    count = min(recipe.probe.images, len(labelled.samples))
-    if count >= labelled.num_classes * recipe.probe.neighbours:
-        return ""
-    return (
-        f"knn_error will be high whatever is learnt: {count} labelled images of "
-        f"{labelled.num_classes} classes, of which {recipe.probe.neighbours} neighbours vote; "
-        "name more as --val"
     )
 
 
