@@ -160,6 +160,13 @@ def test_text_lists_that_are_none(tmp_path):
             open_samples(str(path))
 
 
+@pytest.mark.parametrize("name", ["mine.json", "sets.yaml"])
+def test_annotations_are_no_list_of_images(tmp_path, name):
+    (tmp_path / name).write_text('{"images": [], "annotations": []}')
+    with pytest.raises(ValueError, match=f"need images, got .*{name}, which is no list of them"):
+        open_samples(str(tmp_path / name))
+
+
 def test_array_lists(tmp_path):
     for i in range(3):
         put(tmp_path / f"{i}.png", i)
@@ -311,9 +318,10 @@ def test_scenes():
         ("scenes:seeds=3", "unknown key .* 'seeds'. Did you mean seed"),
         ("scenes:count=many", "need a whole number of 0 or more for count, got 'many'"),
         ("scenes:count=0", "need at least one scene"),
-        ("scenes:by=taste", "need by from .*, got 'taste'"),
+        ("scenes:by=taste", "need by from shape, colour, shape_colour, got 'taste'"),
         ("scenes:size=4", "need an image_size of 16 to 2048 pixels, got 4"),
         ("scenes:shapes=star+cub", "unknown shape 'cub'"),
+        ("", "or 'scenes', got an empty name"),
         ("/no/such/place", "got /no/such/place: no such file or folder"),
     ],
 )

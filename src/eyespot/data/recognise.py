@@ -20,6 +20,7 @@ _CIFAR = {
     "test.bin": ("CIFAR-100", "test"),
 }
 _CIFAR_PICKLES = frozenset(("data_batch_1", "batches.meta"))
+_NO_LISTS = (".json", ".jsonl", ".yaml", ".yml")
 _FORMS = (
     "class folders of images, images, .tar shards, IDX files, CIFAR's binary files, "
     "or train/ and val/ folders of these"
@@ -47,6 +48,8 @@ def recognise(source: str) -> dict[str | None, Place]:
     Raises:
         ValueError: If there is nothing, nothing that is known, or a mixture.
     """
+    if not source:
+        raise ValueError(f"need {_FORMS}, a file list or 'scenes', got an empty name")
     if source == "scenes" or source.startswith("scenes:"):
         return {split: Place("scenes", (source,)) for split in SPLITS}
     if is_remote(source) or "{" in source or source.endswith(".tar"):
@@ -61,6 +64,11 @@ def recognise(source: str) -> dict[str | None, Place]:
     ending = path.suffix.lower()
     if ending in IMAGE_ENDINGS:
         raise ValueError(f"need a folder or a list of images, got the one image {source}")
+    if ending in _NO_LISTS:
+        raise ValueError(
+            f"need images, got {source}, which is no list of them; annotation files are for "
+            "grounding: `eyespot train ground/...` takes them, `eyespot data check` explains them"
+        )
     if ending == ".npy":
         return {None: Place("array list", (source,))}
     return {None: Place("file list", (source,))}

@@ -81,7 +81,9 @@ def parse_scenes(source: str) -> SceneSource:
             raise ValueError(f"need a whole number of 0 or more for {key}, got {value!r}: {source}")
     for key, words in (("by", By), ("text", Text), ("wording", Wording)):
         if key in settings and settings[key] not in get_args(words):
-            raise ValueError(f"need {key} from {get_args(words)}, got {settings[key]!r}: {source}")
+            raise ValueError(
+                f"need {key} from {', '.join(get_args(words))}, got {settings[key]!r}: {source}"
+            )
     config = SceneConfig(
         **{CONFIG_KEYS[key]: settings.pop(key) for key in CONFIG_KEYS if key in settings}
     )
