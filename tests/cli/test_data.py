@@ -213,6 +213,23 @@ def test_every_form_is_explained(tmp_path, capsys):
     assert "got no 'id' in the first record" in fails(capsys, "convert", "coco", *wrong)
 
 
+def test_a_conversion_does_not_write_over_what_it_reads(tmp_path, capsys):
+    path = tmp_path / "i.json"
+    path.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    before = path.read_bytes()
+    for form, option in (("coco", "instances"), ("lvis", "annotations"), ("join", "annotations")):
+        said = fails(capsys, "convert", form, f"--{option}", path, "--out", path)
+        assert "need another --out than a file that is read, got" in said
+    assert path.read_bytes() == before
+
+
+def test_options_of_images_are_refused_for_annotations(tmp_path, capsys):
+    put(tmp_path / "a.json", {"images": [], "annotations": []})
+    for option in (["--decode"], ["--sample", "3"]):
+        said = fails(capsys, "check", tmp_path / "a.json", *option)
+        assert "need no --sample and no --decode for annotations" in said
+
+
 def test_shard(tmp_path, capsys):
     class_folders(tmp_path / "in" / "train", ("big cat", "dog"), each=3)
     class_folders(tmp_path / "in" / "val", ("big cat", "dog"), each=1)

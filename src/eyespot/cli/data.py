@@ -48,6 +48,11 @@ def check(
     if source.endswith((".json", ".yaml", ".yml")):
         from eyespot.cli.data_annotations import check_annotation_files
 
+        if sample is not None or decode:
+            raise ValueError(
+                "need no --sample and no --decode for annotations, whose images are looked for but "
+                f"not read, got {source}; check the folder of the images with them"
+            )
         if check_annotation_files(Path(source), images, vocabulary, max_tokens, as_json):
             raise SystemExit(1)
         return

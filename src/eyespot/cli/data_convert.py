@@ -31,6 +31,7 @@ def coco(
     """
     from eyespot.data.converters.coco import from_coco
 
+    _other_than(out, instances, captions)
     _write(from_coco(instances, captions, dataset_name=name), out, combine, without)
 
 
@@ -101,6 +102,7 @@ def visual_genome(
     """
     from eyespot.data.converters.visual_genome import from_visual_genome
 
+    _other_than(out, regions, image_data)
     _write(from_visual_genome(regions, image_data, coco=coco), out, combine, without)
 
 
@@ -126,6 +128,7 @@ def gqa(
     """
     from eyespot.data.converters.gqa import from_gqa
 
+    _other_than(out, questions, scene_graphs, image_data)
     _write(from_gqa(questions, scene_graphs, image_data, coco=coco), out, combine, without)
 
 
@@ -147,6 +150,7 @@ def phrasecut(
     """
     from eyespot.data.converters.phrasecut import from_phrasecut
 
+    _other_than(out, refer, image_data)
     _write(from_phrasecut(refer, image_data), out, combine, without)
 
 
@@ -161,6 +165,7 @@ def lvis(annotations: Path, out: Path, share: float = 1.0, without: tuple[Path, 
     """
     from eyespot.data.converters.lvis import from_lvis
 
+    _other_than(out, annotations)
     _write(from_lvis(annotations, share), out, False, without)
 
 
@@ -182,6 +187,7 @@ def odvg(
     """
     from eyespot.data.converters.odvg import from_odvg
 
+    _other_than(out, lines)
     _write(from_odvg(lines, label_map), out, combine, without)
 
 
@@ -232,6 +238,7 @@ def join(
 
     if not annotations:
         raise ValueError("need --annotations, one or more files to join, got none")
+    _other_than(out, *annotations)
     _write(from_files(annotations), out, combine, without)
 
 
@@ -253,6 +260,12 @@ _Form: TypeAlias = (
 @configure(OmitArgPrefixes, OmitSubcommandPrefixes)
 def convert(form: _Form) -> None:
     """Write other datasets' annotations as an annotation file for grounding."""
+
+
+def _other_than(out: Path, *sources: Path | None) -> None:
+    """Refuse to write over a file that is read, which would be lost."""
+    if any(source is not None and source.resolve() == out.resolve() for source in sources):
+        raise ValueError(f"need another --out than a file that is read, got {out} for both")
 
 
 def _write(

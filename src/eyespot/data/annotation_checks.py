@@ -137,8 +137,8 @@ def _check_image(
     name = f"images[{place}]"
     for key in _IMAGE_KEYS:
         if key not in image:
-            known = ", ".join(map(str, image))
-            sentence = f"{name} has no {key!r}, only {known}; every image needs {_IMAGE_KEYS}"
+            known, needed = ", ".join(map(str, image)), ", ".join(_IMAGE_KEYS)
+            sentence = f"{name} has no {key!r}, only {known}; every image needs {needed}"
             yield Problem("missing key", sentence)
     for key, value in image.items():
         wanted = wanted_of_image(key, value)
