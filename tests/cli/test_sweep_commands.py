@@ -225,6 +225,10 @@ def test_a_study_from_the_command_line(tmp_path):
             ["sweep", "cifar-lrwd", "--out", "new", "--data", "x", "--set", "mixupp=1"],
             "unknown field of the recipe 'mixupp'. Did you mean mixup",
         ),
+        (
+            ["sweep", "cifar-lrwd", "--dry-run", "--data", "x", "--set", "mixupp=1"],
+            "unknown field of the recipe 'mixupp'. Did you mean mixup",
+        ),
         (["sweep", "regnetx", "--dry-run", "--set", "lr"], "need --set as NAME=VALUE, such as"),
         (
             ["sweep", "cifar-lrwd", "--dry-run", "--set", "model=ResNet-50"],

@@ -299,6 +299,9 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path):
     (tmp_path / "sweep.json").write_text("[]")
     with pytest.raises(ValueError, match="need a whole sweep in"):
         read_sweep(tmp_path)
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"need a whole sweep in .*sweep\.json, got no 'space'"):
+        read_sweep(tmp_path)
     (tmp_path / "sweep.json").write_text('{"space": ')
     with pytest.raises(ValueError, match="need a sweep file of JSON"):
         read_sweep(tmp_path)

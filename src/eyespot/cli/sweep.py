@@ -81,6 +81,11 @@ def sweep(
         return
     changes = _settings(settings, data)
     plan = _plan(space, out, count, seed, run, command, changes, network, optuna, dry_run)
+    begun = out is not None and (out / "sweep.json").exists()
+    if plan.target.what == _TRIAL and not begun:
+        from eyespot.recipes.trial import check_space
+
+        check_space(plan.space, plan.seed)
     if dry_run:
         _print_sample(plan, sample(plan.space, plan.seed, plan.count), as_json)
         return
@@ -88,12 +93,8 @@ def sweep(
     if optuna and slurm:
         raise ValueError("need --optuna or --slurm, and not both")
     options = _slurm_options(slurm)
-    if not (out / "sweep.json").exists():
+    if not begun:
         check_target(plan.target, out, plan.space.samplers())
-        if plan.target.what == _TRIAL:
-            from eyespot.recipes.trial import check_space
-
-            check_space(plan.space, plan.seed)
     start = time.monotonic()
     if optuna:
         from eyespot.sweep.optuna_points import run_study

@@ -172,7 +172,9 @@ def read_sweep(folder: Path) -> Sweep:
         parts["space"] = space_from_dict(parts["space"])
         parts["target"] = fill(Target, parts["target"], "target")
         sweep: Sweep = fill(Sweep, parts, "sweep")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        raise ValueError(f"need a whole sweep in {path}, got no {error}") from None
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"need a whole sweep in {path}: {error}") from None
     return sweep
 
