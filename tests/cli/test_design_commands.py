@@ -80,6 +80,12 @@ def test_models_lists_both_spellings():
         (["scale", "RegNetY-4GF", "--flops", "4X"], "need flops as a positive number"),
         (["scale", "RegNetY-4GF", "--flops", "1"], "need a flops budget of at least"),
         (["complexity", "RegNetY-4GF", "--image-size", "0"], "need an image size of 1 px or more"),
+        (
+            ["scale", "RegNetY-4GF", "--factor", 2, "--out", "no/x.json"],
+            "no such folder to write in",
+        ),
+        (["scale", "RegNetY-4GF", "--factor", 2, "--out", f"{__file__}/x.json"], "not a folder to"),
+        (["plan", "regnety_5fg"], "unknown model 'regnety_5fg'"),
         (["scale", "RegNetY-4GF", "--factor", 2, "--strategy", "deep"], "unknown scaling strategy"),
         (["models", "zzz"], "unknown model 'zzz'"),
         (["scael"], "unknown command 'scael'. Did you mean scale?"),

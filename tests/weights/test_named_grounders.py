@@ -129,6 +129,12 @@ def test_import_by_name_from_the_command_line(cache, capsys, tmp_path):
     assert not torch.equal(stored, own["class_embed.weight"])
     checkpoint = cache / "mdetr--clevr" / "clevr_checkpoint.pth"
     assert "need --out" in fails(capsys, "weights", "import-mdetr", checkpoint)
+    for name in ("mdetr/clever", tmp_path / "gone.pth"):
+        said = fails(capsys, "weights", "import-mdetr", name, "--out", out)
+        assert (
+            f"need a checkpoint's file, or a name of `eyespot weights list mdetr`, got {name}"
+            in said
+        )
 
 
 def test_what_cannot_be_fetched_is_said_with_the_place_to_put_it(cache, capsys, tmp_path):
@@ -172,3 +178,5 @@ def test_a_file_or_a_name_of_the_package(tmp_path):
         grounder_file("scene-small").__enter__()
     with pytest.raises(ValueError, match="unknown weights 'mdetr/lvis2'. Did you mean mdetr/lvis"):
         grounder_file("mdetr/lvis2").__enter__()
+    with pytest.raises(ValueError, match="a weights file or a training run's folder will do"):
+        grounder_file("nothing").__enter__()

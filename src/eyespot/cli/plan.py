@@ -139,9 +139,10 @@ def _known(model: str, batch: int | None) -> _Known:
         from eyespot.tasks.planning import planned
 
         return _Known(*planned(get_recipe(model)), epoch_images(model))
+    spec = to_spec(model)
     if batch is None:
         raise ValueError(f"need --batch for the network {model}, got none; only recipes have one")
-    return _Known(Training(to_spec(model), batch))
+    return _Known(Training(spec, batch))
 
 
 def read_crops(text: str) -> tuple[Crop, ...]:

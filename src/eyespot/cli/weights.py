@@ -165,6 +165,11 @@ def import_mdetr(
     from eyespot.weights.trunk import cached_file
 
     entry = named_grounders.published_grounder(file)
+    if entry is None and not Path(file).exists():
+        raise ValueError(
+            f"need a checkpoint's file, or a name of `eyespot weights list mdetr`, got {file}, "
+            "which is neither"
+        )
     if out is None and entry is None:
         raise ValueError("need --out, a safetensors file to write, for a checkpoint's file")
     if out is not None and out.suffix != ".safetensors":

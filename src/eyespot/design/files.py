@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and where those are kept that can be made again."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -18,6 +19,11 @@ def write_whole(path: Path, text: str) -> None:
         OSError: If the folder cannot be written; what was there before stays.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        if path.parent.exists():
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder to write in", str(path.parent))
+        missing = "no such folder to write in, make it first"
+        raise FileNotFoundError(errno.ENOENT, missing, str(path.parent))
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

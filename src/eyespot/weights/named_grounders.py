@@ -47,7 +47,8 @@ def grounder_file(name_or_path: str | Path) -> Iterator[Path]:
     bare = path.suffix == "" and path.name == name
     if not path.exists() and (bare or name.lower().startswith("mdetr/")):
         known = [*PRETRAINED, *(entry.name for entry in find_published("mdetr/"))]
-        raise ValueError(unknown_name("weights", name, known))
+        sentence = unknown_name("weights", name, known)
+        raise ValueError(f"{sentence}; a weights file or a training run's folder will do as well")
     yield weights_file(path)
 
 
