@@ -402,6 +402,9 @@ def test_weights_are_measured_under_a_recipe_without_a_run(capsys, tmp_path):
     code, _, error = run(capsys, *words, weights)
     assert code == 2
     assert "need --data" in error
+    code, _, error = run(capsys, "eval", tmp_path / "run", "--weights", weights, "--data", SCENES)
+    assert code == 2
+    assert f"got the training run {tmp_path / 'run'}; take its recipe, {recipe}" in error
     code, _, error = run(capsys, "eval", weights)
     assert code == 2
     assert f"got {weights}, which has no run.json" in error

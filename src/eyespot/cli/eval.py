@@ -47,6 +47,11 @@ def eval(
         recipe = read_recipe(Path(run) / "recipe.json")
         metrics = evaluate(recipe, place, checkpoint=checkpoint, say=_say)
     else:
+        if (Path(run) / "run.json").is_file():
+            raise ValueError(
+                f"need a recipe with --weights, got the training run {run}; take its recipe, "
+                f"{Path(run) / 'recipe.json'}, or leave --weights out"
+            )
         recipe = get_recipe(run)
         if data is None:
             raise ValueError("need --data with --weights, the data to measure them on, got none")

@@ -81,6 +81,8 @@ def split_file(source: Path, split: str) -> Path:
     """
     if source.is_file():
         return source
+    if not source.exists():
+        raise ValueError(f"need a folder or annotation file, got {source}: none there")
     path = _find(source, split) or _whole(source)
     if path is None:
         raise ValueError(

@@ -52,7 +52,7 @@ class Order:
         if self.drop_last and self.batch_size > self.num_samples:
             raise ValueError(
                 f"need at least one whole batch, got {self.num_samples} samples for batches of "
-                f"{self.batch_size}; take a smaller batch size, or drop_last=False"
+                f"{self.batch_size}; take a smaller batch size, or more samples"
             )
 
     @property
