@@ -105,6 +105,15 @@ def test_published_keys_are_read():
     )
 
 
+def test_a_box_of_several_images_is_refused():
+    image = {"id": 7, "file_name": "1.jpg", "height": 9, "width": 9, "caption": "a cup"}
+    box = {"id": 9, "image_id": 7, "bbox": [1, 2, 3, 4], "tokens_positive": [[0, 5]]}
+    images = [image, image | {"caption": "a fork"}]
+    with pytest.raises(ValueError, match="annotation 9 of image 7, which several are"):
+        list(parse_annotations({"images": images, "annotations": [box]}))
+    assert len(list(parse_annotations({"images": images, "annotations": []}))) == 2
+
+
 def test_a_box_of_no_image_is_refused():
     rows = [{"id": 9, "image_id": 7, "bbox": [0, 0, 1, 1]}]
     with pytest.raises(ValueError, match="annotation 9 of image 7"):

@@ -9,6 +9,7 @@ worker processes share without copying, and become objects one at a time.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -182,16 +183,26 @@ def parse_annotations(dataset: Mapping[str, Any]) -> Iterator[CaptionedImage]:
     """Yield the captions of a parsed annotation file, each with its boxes.
 
     Raises:
-        ValueError: If a record is broken, or a box belongs to no image of the file.
+        ValueError: If a record is broken, or a box belongs to no image of the file, or to several.
     """
     images = [_parse_record(image, _parse_image) for image in dataset["images"]]
     by_image: dict[int, list[Region]] = {image.image_id: [] for image in images}
+    repeated: set[int] = set()
+    if len(by_image) < len(images):
+        times = Counter(image.image_id for image in images)
+        repeated = {image_id for image_id, count in times.items() if count > 1}
     for row in dataset["annotations"]:
         owner, region = _parse_record(row, _parse_region)
         if owner not in by_image:
             raise ValueError(
                 f"need every annotation's image in the file, got annotation {row.get('id')} of "
                 f"image {owner}, which it does not have"
+            )
+        if owner in repeated:
+            raise ValueError(
+                f"need an id of its own for every pair of image and caption, got annotation "
+                f"{row.get('id')} of image {owner}, which several are; `eyespot data check FILE` "
+                "names them"
             )
         by_image[owner].append(region)
     for image in images:

@@ -151,7 +151,8 @@ def one(name, source=None, width=200, **more):
 
 
 def test_images_are_told_apart_by_their_source(tmp_path):
-    write_annotations([one("1.jpg", "vg"), one("2.jpg")], tmp_path / "a.json")
+    second = replace(one("2.jpg"), image_id=1)
+    write_annotations([one("1.jpg", "vg"), second], tmp_path / "a.json")
     write_annotations([one("1.jpg", "flickr", width=90)], tmp_path / "b.json")
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     pairs = list(from_files(files))
@@ -174,8 +175,9 @@ def test_what_counts_characters_does_not_outlive_a_join(tmp_path):
     out = tmp_path / "o.json"
     main(["data", "convert", "join", "--annotations", str(tmp_path / "a.json"), "--out", str(out)])
     assert [pair.more for pair in read_annotations(out)] == [first.more] * 2
-    command = ["data", "convert", "join", "--annotations", str(out), "--out", str(out), "--combine"]
-    main(command)
-    (joined,) = read_annotations(out)
+    again = tmp_path / "combined.json"
+    command = ["data", "convert", "join", "--annotations", str(out), "--out", str(again)]
+    main([*command, "--combine"])
+    (joined,) = read_annotations(again)
     assert joined.caption == "a cup. a cup."
     assert joined.more == {"tokens_negative": [[0, 5], [7, 12]]}
