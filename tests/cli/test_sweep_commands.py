@@ -222,6 +222,10 @@ def test_a_study_from_the_command_line(tmp_path):
             "need --slurm as KEY=VALUE, such as timeout_min=240, got 'gpus'",
         ),
         (
+            ["sweep", "cifar-lrwd", "--out", "new", "--data", "nope"],
+            "nope",
+        ),
+        (
             ["sweep", "cifar-lrwd", "--out", "new", "--data", "x", "--set", "mixupp=1"],
             "unknown field of the recipe 'mixupp'. Did you mean mixup",
         ),

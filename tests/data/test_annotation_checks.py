@@ -3,6 +3,7 @@ import copy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from eyespot.data.annotation_checks import check_annotations
 from eyespot.data.annotations import GroundingAnnotations, parse_annotations
@@ -93,6 +94,18 @@ def test_two_captions_need_two_ids():
     dataset = copy.deepcopy(GOOD)
     dataset["images"][1]["id"] = 1
     assert check_annotations(dataset).counts == {"duplicate id": 1}
+
+
+def test_files_of_another_size_are_named(tmp_path):
+    width, height = GOOD["images"][0]["width"], GOOD["images"][0]["height"]
+    Image.new("RGB", (width, height)).save(tmp_path / "one.jpg")
+    assert not check_annotations(GOOD, tmp_path).problems
+    Image.new("RGB", (height, width)).save(tmp_path / "one.jpg")  # EXIF may turn it
+    assert not check_annotations(GOOD, tmp_path).problems
+    Image.new("RGB", (width, height + 1)).save(tmp_path / "one.jpg")
+    report = check_annotations(GOOD, tmp_path)
+    assert report.counts == {"another size": 2}  # of its two captions
+    assert f"{width} x {height + 1} pixels, not {width} x {height}" in report.problems[0].sentence
 
 
 def test_missing_files_are_named(tmp_path):

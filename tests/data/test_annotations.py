@@ -64,6 +64,8 @@ def test_files_give_back_what_was_written(tmp_path_factory, drawn):
     path = tmp_path_factory.mktemp("annotations") / "train.json"
     write_annotations(rows, path)
     assert list(read_annotations(path)) == rows
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as Windows' editors save it
+    assert list(read_annotations(path)) == rows
     assert [p.name for p in path.parent.iterdir()] == ["train.json"]
 
 

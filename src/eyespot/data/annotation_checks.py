@@ -6,6 +6,7 @@ The file is read raw, so that a record too broken to be parsed is explained as w
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from eyespot.data.annotation_values import (
     wanted_of_image,
     wanted_of_phrase_types,
 )
+from eyespot.data.headers import read_header
 from eyespot.data.tokens import Tokenizer
 from eyespot.design.plain_data import short
 
@@ -24,6 +26,7 @@ MAX_TOKENS = 255
 """Of a caption that the published networks can name every box of."""
 
 _EDGE_PX = 1.0  # files round their boxes
+_HEADER_BYTES = 128 * 1024  # a camera's JPEG has its thumbnail before its size
 _IMAGE_KEYS = ("id", "file_name", "height", "width", "caption")
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -56,10 +59,11 @@ def check_annotations(
     """Check every record of a parsed annotation file.
 
     Kinds: "bad record" (no object of keys and values), "missing key", "bad value", "duplicate id",
-    "missing file", "caption too long", "no such image", "bad box", "box outside the image", "box
-    over the edge" (it will be clipped), "no span" (the box can be trained to be found but not
-    named), "bad span", "span outside the caption" and "span on whitespace" (it begins or ends on a
-    space, which belongs to no token).
+    "missing file", "another size" (boxes are read in pixels of the file, whatever the annotations
+    say of it), "caption too long", "no such image", "bad box", "box outside the image", "box over
+    the edge" (it will be clipped), "no span" (the box can be trained to be found but not named),
+    "bad span", "span outside the caption" and "span on whitespace" (it begins or ends on a space,
+    which belongs to no token).
 
     Args:
         dataset: With `images` and `annotations`.
@@ -77,13 +81,14 @@ def check_annotations(
     problems: list[Problem] = []
     by_id: dict[int, Mapping[str, Any]] = {}
     names_in = cache(_names_in)  # one listing of a folder is faster than a look at each file
+    size_of = cache(_size_of)  # an image has several captions
     for place, image in enumerate(dataset["images"]):
         if not isinstance(image, Mapping):
             problems.append(_bad_record(f"images[{place}]", image, _IMAGE_KEYS))
             continue
         problems += _check_image(image, place, by_id, tokenizer)
         if images is not None:
-            problems += _check_file(image, place, images, names_in)
+            problems += _check_file(image, place, images, names_in, size_of)
         if is_whole(image.get("id")):
             by_id.setdefault(image["id"], image)
     seen: set[int] = set()
@@ -103,8 +108,9 @@ def _check_file(
     place: int,
     images: Path | Mapping[str, Path],
     names_in: Callable[[Path], set[str]],
+    size_of: Callable[[Path], tuple[int, int] | None],
 ) -> Iterator[Problem]:
-    """Whether the file of an image is where it should be."""
+    """Whether the file of an image is where it should be, and as large, lying or upright."""
     if isinstance(images, Mapping):
         source = image.get("data_source")
         if not isinstance(source, str) or source not in images:
@@ -118,6 +124,23 @@ def _check_file(
         if path.name not in names_in(path.parent):
             sentence = f"image {short(image.get('id'))}: its file {path} does not exist"
             yield Problem("missing file", sentence)
+            return
+        size = size_of(path)
+        said = image.get("width"), image.get("height")
+        if size is not None and all(map(is_whole, said)) and said not in (size, size[::-1]):
+            sentence = (
+                f"image {short(image.get('id'))}: its file {path} has {size[0]} x {size[1]} "
+                f"pixels, not {said[0]} x {said[1]}; boxes are read in pixels of the file"
+            )
+            yield Problem("another size", sentence)
+
+
+def _size_of(path: Path) -> tuple[int, int] | None:
+    """Width and height as stored; None where the first of the file does not tell."""
+    with suppress(OSError, ValueError), path.open("rb") as file:
+        header = read_header(file.read(_HEADER_BYTES))
+        return header.width, header.height
+    return None
 
 
 def _names_in(folder: Path) -> set[str]:

@@ -175,7 +175,7 @@ class GroundingAnnotations(Sequence[CaptionedImage]):
 
 def read_annotations(path: Path) -> GroundingAnnotations:
     """Read an annotation file; `data.annotation_checks` says what is wrong with a bad one."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         return GroundingAnnotations(parse_annotations(json.load(file)))
 
 

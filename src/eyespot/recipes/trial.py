@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from eyespot.data.recognise import recognise
 from eyespot.design.space import RegNets, Space, sample_space
 from eyespot.design.space_files import point_to_dict
 from eyespot.errors import RecipeError, unknown_name
@@ -99,13 +100,16 @@ def _seconds(windows: Sequence[Mapping[str, Any]], epochs: int) -> dict[str, flo
 
 
 def check_space(space: Space, seed: int) -> None:
-    """Refuse a space whose first point makes no recipe, before anything of a sweep is written.
+    """Refuse a space whose first point cannot be trained, before anything of a sweep is written.
 
     Raises:
         RecipeError: As `recipe_of`.
+        ValueError: If there is no such data.
     """
     point = point_to_dict(sample_space(space, seed, 1)[0])
     _recipe_of(point, "" if point["spec"] is None else "spec.json")
+    if data := point["parameters"].get("data"):
+        recognise(str(data))
 
 
 def recipe_of(point: dict[str, Any], out: Path) -> ClassifyRecipe:

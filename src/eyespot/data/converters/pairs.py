@@ -80,7 +80,7 @@ def write_pairs(
 
 def read_names(path: Path) -> list[str]:
     """Return the image files of an annotation file, or of a text file with a name a line."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".json":
         return sorted({image["file_name"] for image in _parse(text, path)["images"]})
     return [line for line in text.splitlines() if line]
@@ -95,7 +95,7 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"need the file {path}, got none there")
     try:
-        return _parse(path.read_text(encoding="utf-8"), path)
+        return _parse(path.read_text(encoding="utf-8-sig"), path)
     except UnicodeDecodeError as error:
         raise ValueError(f"need JSON in UTF-8, got {path}: {error}") from None
 
