@@ -382,7 +382,7 @@ def _no_terms(training: _Training) -> dict[str, Tensor]:
         names += _box_terms(training)
     if training.answering is not None:
         names += answer_terms(training.answering.words)
-    return {name: torch.zeros(()) for name in names}
+    return {name: torch.full((), torch.nan) for name in names}
 
 
 def _optimizer(recipe: GroundRecipe, modules: Mapping[str, nn.Module]) -> torch.optim.Optimizer:

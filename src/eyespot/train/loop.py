@@ -5,6 +5,7 @@ and an `evaluate`. After a kill at any moment, running again goes on from the ne
 ends with the very state and metrics of a run that was never stopped.
 """
 
+import math
 import shlex
 import signal
 import threading
@@ -197,7 +198,10 @@ _OPENING = 12  # characters of a sentence of advice that tell it from others, wh
 
 
 class _Log:
-    """The metrics of a run: a window of steps, their means in a file, the last evaluation."""
+    """The metrics of a run: a window of steps, their means in a file, the last evaluation.
+
+    A value that a step does not have is NaN; what no step of a window has is left out.
+    """
 
     def __init__(
         self,
@@ -235,8 +239,8 @@ class _Log:
 
     def flush(self, step: int) -> None:
         self._settle()
-        sums = torch.tensor(self.rows, dtype=torch.float64).mean(0).tolist()
-        means = dict(zip(self.names, sums, strict=True))
+        sums = torch.tensor(self.rows, dtype=torch.float64).nanmean(0).tolist()
+        means = {n: mean for n, mean in zip(self.names, sums, strict=True) if not math.isnan(mean)}
         seconds = time.monotonic() - self.began
         record: dict[str, Any] = {"step": step, **means}
         sentences = self.advise(step, means) if self.advise else []
