@@ -22,7 +22,7 @@ def answer(
 
     Args:
         images_and_question: Image files, then the question: `eyespot answer a.jpg "how many cups
-            are there?"`.
+            are there?"`. Options stand before all of them or after.
         weights: A run's folder or weights file of `eyespot train answer/...`, or a published
             network that was imported.
         min_score: Least score of a box that is shown, 0 to 1.

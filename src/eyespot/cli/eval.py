@@ -27,7 +27,8 @@ def eval(
         data: Training data, if it is elsewhere now (statistics and splits come from it).
         val: Data to evaluate on instead.
         checkpoint: One of the folders in RUN/checkpoints; the newest if not given.
-        workers: Loader processes.
+        workers: Processes that read images; the run's own number if not given, -1 for as many as
+            the machine has room for.
         as_json: Print JSON.
     """
     from eyespot import dist

@@ -49,6 +49,7 @@ def ground(
 
     Args:
         images_and_text: Image files, then the text: `eyespot ground a.jpg b.jpg "the red cup"`.
+            Options stand before all of them or after.
         text: A text, in place of the one after the images; several may be given, each with --text,
             and all are looked for in every image.
         phrase: Words of the text to look for, in place of the phrases that rules find; several may
