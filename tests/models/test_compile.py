@@ -20,6 +20,7 @@ def passed(check, families):
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_every_family_exports_with_any_batch():
     assert passed("export", FAMILIES) == list(FAMILIES)
 

@@ -15,9 +15,9 @@ TINY = "scenes:size=32,count=32,val_count=16"
 KINDS = [
     "early_convolutions/vit_c_36gf",
     "optimizability/vit_p_18gf_sgd",
-    "fast_scaling/regnetz_16gf",
 ]
 MORE = [
+    "fast_scaling/regnetz_16gf",
     "pycls/resnet_101",
     "early_convolutions/regnety_32gf",
     "fast_scaling/efficientnet_b0_uniform_16x",

@@ -12,7 +12,7 @@ from eyespot.data.normalize import normalize
 from eyespot.design.spec_files import write_spec
 from eyespot.design.specs import AnyNetSpec
 from eyespot.tasks import run as running
-from eyespot.tasks import selfsup, unlabelled
+from eyespot.tasks import selfsup_evaluation, unlabelled
 from eyespot.tasks.methods.byol import BYOL
 from eyespot.tasks.methods.deepcluster import DeepCluster
 from eyespot.tasks.methods.moco import MoCo
@@ -62,7 +62,7 @@ def train(recipe, out, data=FASHION, parallel="ddp", double=False, **changes):
     torch.set_num_threads(1)
     if double:  # so that ranks differ by rounding alone, and rounding is nothing
         torch.set_default_dtype(torch.float64)
-        for module in (selfsup, unlabelled):
+        for module in (selfsup_evaluation, unlabelled):
             module.normalize = lambda *args, **settings: normalize(*args, **settings).double()
     run = Run(str(data), Path(out), workers=0, log_every=1, parallel=parallel)
     running.train(recipe, replace(run, **changes))

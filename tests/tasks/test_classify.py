@@ -325,7 +325,12 @@ SGD = OptimizerSettings("sgd", lr=0.02, weight_decay=1e-3)
 
 @pytest.mark.parametrize(
     ("parallel", "ranks", "optimizer"),
-    [("ddp", 2, ADAMW), ("fsdp", 2, SGD), ("ddp", 4, SGD), ("fsdp", 4, ADAMW)],
+    [
+        ("ddp", 2, ADAMW),
+        ("fsdp", 2, SGD),
+        pytest.param("ddp", 4, SGD, marks=pytest.mark.slow),
+        pytest.param("fsdp", 4, ADAMW, marks=pytest.mark.slow),
+    ],
 )
 def test_any_number_of_processes_gives_the_same_losses(parallel, ranks, optimizer, tmp_path):
     recipe = replace(

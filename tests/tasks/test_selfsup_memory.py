@@ -76,6 +76,7 @@ def test_float16_trains_as_float32_and_says_its_scale(tmp_path):
     assert {value.dtype for value in weights.values()} <= {torch.float32, torch.int64}
 
 
+@pytest.mark.slow
 def test_a_float16_run_goes_on_exactly_and_overflows_are_left_out(tmp_path, monkeypatch):
     """The second step's loss overflows: no weight moves, and the factor is halved."""
     recipe = make("swav", tmp_path, precision="float16")

@@ -256,6 +256,7 @@ WRITTEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["kill", "error"])
 @pytest.mark.parametrize("name", list(WRITTEN))
 def test_any_file_cut_short_leaves_the_checkpoint_before(tmp_path, name, mode):

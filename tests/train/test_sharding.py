@@ -62,7 +62,10 @@ def train(name, parallel, ranks, steps=10, parts=2):
 
 
 @pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize(("parallel", "ranks"), [("ddp", 2), ("fsdp", 2), ("fsdp", 3)])
+@pytest.mark.parametrize(
+    ("parallel", "ranks"),
+    [("ddp", 2), ("fsdp", 2), pytest.param("fsdp", 3, marks=pytest.mark.slow)],
+)
 def test_any_number_of_ranks_trains_alike(name, parallel, ranks):
     alone = train(name, "none", 1)
     for result in run_ranks(train, name, parallel, ranks, world_size=ranks):
