@@ -16,7 +16,8 @@ test: $(STAMP)  ## the suite, on a machine with nothing but Python 3.11+
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-all: $(STAMP)  ## the suite with its slow tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow or not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow or not slow' \
+		--jaxtyping-packages=eyespot,tests.typechecked
 
 wheel:  ## build into dist/, install cleanly elsewhere, and run what was installed
 	$(PYTHON) .ci/check_wheel.py dist

@@ -222,8 +222,16 @@ def test_a_study_from_the_command_line(tmp_path):
             "need --slurm as KEY=VALUE, such as timeout_min=240, got 'gpus'",
         ),
         (
+            ["sweep", "mine.yaml", "--out", "new", "--data", "scenes:size=32"],
+            "need a recipe to train the points by, got a space without; pass --set recipe=NAME",
+        ),
+        (
+            ["sweep", "cifar-lrwd", "--out", "new", "--data", "x", "--set", "recipe=simclr/smoke"],
+            "need a recipe of supervised classification to train the points by, got simclr/smoke",
+        ),
+        (
             ["sweep", "cifar-lrwd", "--out", "new", "--data", "nope"],
-            "nope",
+            "nope: no such file or folder",
         ),
         (
             ["sweep", "cifar-lrwd", "--out", "new", "--data", "x", "--set", "mixupp=1"],
@@ -245,6 +253,7 @@ def test_a_study_from_the_command_line(tmp_path):
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_exit_code_2(args, sentence, tmp_path):
     (tmp_path / "bad.yaml").write_text("name: empty\n")
+    (tmp_path / "mine.yaml").write_text("name: mine\nparameters: {epochs: 1}\n")
     (tmp_path / "ends.py").write_text("raise SystemExit(3)\n")
     done = run(*args, cwd=tmp_path)
     assert done.returncode == 2

@@ -74,7 +74,7 @@ def test_sentences(line):
 @pytest.mark.parametrize("difficulty", ["easy", "medium", "hard"])
 def test_all_kinds_of_texts_of_scenes(wording, difficulty):
     config = SceneConfig(difficulty=difficulty, split="test")
-    for index in range(25):
+    for index in range(80):
         scene = make_scene(config, 11, index)
         texts = [caption(scene, draw=d, absent=d, wording=wording) for d in range(3)]
         expression = referring(scene, wording=wording)

@@ -56,12 +56,13 @@ def whole(tmp_path_factory):
     return out
 
 
-def test_killed_at_random_steps_it_ends_as_if_never_killed(tmp_path, whole):
+def test_killed_at_random_steps_it_ends_as_if_never_killed(tmp_path):
+    finish(tmp_path / "whole", 60)
     random.seed(1)
     kills = 0
     for _ in range(20):
         process = subprocess.Popen(
-            command(tmp_path / "broken", 40, "slow"), stderr=subprocess.PIPE, text=True
+            command(tmp_path / "broken", 60, "slow"), stderr=subprocess.PIPE, text=True
         )
         for _ in range(random.randint(1, 4)):  # lines of progress to wait for
             process.stderr.readline()
@@ -74,9 +75,9 @@ def test_killed_at_random_steps_it_ends_as_if_never_killed(tmp_path, whole):
         kills += 1
         if kills == 4:
             break
-    finish(tmp_path / "broken", 40, "slow")
+    finish(tmp_path / "broken", 60, "slow")
     assert kills >= 2
-    assert_same_end(whole, tmp_path / "broken")
+    assert_same_end(tmp_path / "whole", tmp_path / "broken")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

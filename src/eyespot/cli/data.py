@@ -50,8 +50,8 @@ def check(
 
         if sample is not None or decode:
             raise ValueError(
-                "need no --sample and no --decode for annotations, whose images are looked for but "
-                f"not read, got {source}; check the folder of the images with them"
+                "need no --sample and no --decode for annotations, of whose images only the sizes "
+                f"are read, got {source}; check the folder of the images with them"
             )
         if check_annotation_files(Path(source), images, vocabulary, max_tokens, as_json):
             raise SystemExit(1)

@@ -274,6 +274,7 @@ def _write(
     """Write the pairs and say what was written."""
     from eyespot.data.converters.pairs import read_names, write_pairs
 
+    _other_than(out, *without)
     names = [name for path in without for name in read_names(path)]
     written = write_pairs(pairs, out, combine=combine, without=names)
     print(

@@ -85,7 +85,7 @@ def sweep(
     if plan.target.what == _TRIAL and not begun:
         from eyespot.recipes.trial import check_space
 
-        check_space(plan.space, plan.seed)
+        check_space(plan.space, plan.seed, data_here=not (dry_run or slurm))
     if dry_run:
         _print_sample(plan, sample(plan.space, plan.seed, plan.count), as_json)
         return

@@ -187,10 +187,7 @@ def parse_annotations(dataset: Mapping[str, Any]) -> Iterator[CaptionedImage]:
     """
     images = [_parse_record(image, _parse_image) for image in dataset["images"]]
     by_image: dict[int, list[Region]] = {image.image_id: [] for image in images}
-    repeated: set[int] = set()
-    if len(by_image) < len(images):
-        times = Counter(image.image_id for image in images)
-        repeated = {image_id for image_id, count in times.items() if count > 1}
+    times = Counter(image.image_id for image in images)
     for row in dataset["annotations"]:
         owner, region = _parse_record(row, _parse_region)
         if owner not in by_image:
@@ -198,7 +195,7 @@ def parse_annotations(dataset: Mapping[str, Any]) -> Iterator[CaptionedImage]:
                 f"need every annotation's image in the file, got annotation {row.get('id')} of "
                 f"image {owner}, which it does not have"
             )
-        if owner in repeated:
+        if times[owner] > 1:
             raise ValueError(
                 f"need an id of its own for every pair of image and caption, got annotation "
                 f"{row.get('id')} of image {owner}, which several are; `eyespot data check FILE` "

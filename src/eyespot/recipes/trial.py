@@ -99,8 +99,13 @@ def _seconds(windows: Sequence[Mapping[str, Any]], epochs: int) -> dict[str, flo
     return {"epoch_time": whole / epochs, "epoch_fw_bw": busy / epochs}
 
 
-def check_space(space: Space, seed: int) -> None:
+def check_space(space: Space, seed: int, *, data_here: bool) -> None:
     """Refuse a space whose first point cannot be trained, before anything of a sweep is written.
+
+    Args:
+        space: To be drawn from.
+        seed: Of the sweep.
+        data_here: Whether this machine must have the data; a cluster's head need not.
 
     Raises:
         RecipeError: As `recipe_of`.
@@ -108,8 +113,8 @@ def check_space(space: Space, seed: int) -> None:
     """
     point = point_to_dict(sample_space(space, seed, 1)[0])
     _recipe_of(point, "" if point["spec"] is None else "spec.json")
-    if data := point["parameters"].get("data"):
-        recognise(str(data))
+    if data_here and "data" in point["parameters"]:
+        recognise(str(point["parameters"]["data"]))
 
 
 def recipe_of(point: dict[str, Any], out: Path) -> ClassifyRecipe:

@@ -37,7 +37,6 @@ from eyespot.tasks.ground_answers import (
     Answering,
     Questions,
     answer_loss,
-    answer_terms,
     check_answers,
     evaluate_answers,
     question_counts,
@@ -244,12 +243,11 @@ def _loss_of_part(
     num_boxes: Tensor,
     questions: dict[str, Tensor],
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of a part of a step, and its terms."""
+    """The loss of a part of a step, and its terms; none while words are learnt."""
     boxes = batch.boxes_cxcywh[targets.keep].to(job.device)
     images = normalize_padded(batch.images.to(job.device), batch.pad_mask.to(job.device))
     if job.step < training.recipe.words.steps:
-        loss = _word_loss(training, job, images, boxes, targets, num_boxes)
-        return loss, _no_terms(training)
+        return _word_loss(training, job, images, boxes, targets, num_boxes), {}
     return _set_loss(training, job, images, batch, boxes, targets, num_boxes, questions)
 
 
@@ -373,16 +371,6 @@ def _box_terms(training: _Training) -> list[str]:
     names = ["loss_ce", "loss_bbox", "loss_giou", "cardinality_error"]
     names += ["loss_contrastive_align"] if training.spec.alignment_dim else []
     return names + (["loss_isfinal", "accuracy_isfinal"] if training.spec.with_is_final else [])
-
-
-def _no_terms(training: _Training) -> dict[str, Tensor]:
-    """The terms of a step that computes none of them."""
-    names = ["loss_mask", "loss_dice"] if training.spec.with_masks else []
-    if training.recipe.questions.grounding:
-        names += _box_terms(training)
-    if training.answering is not None:
-        names += answer_terms(training.answering.words)
-    return {name: torch.full((), torch.nan) for name in names}
 
 
 def _optimizer(recipe: GroundRecipe, modules: Mapping[str, nn.Module]) -> torch.optim.Optimizer:

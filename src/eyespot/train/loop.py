@@ -5,7 +5,6 @@ and an `evaluate`. After a kill at any moment, running again goes on from the ne
 ends with the very state and metrics of a run that was never stopped.
 """
 
-import math
 import shlex
 import signal
 import threading
@@ -149,6 +148,14 @@ def run(
     return Outcome(finished, job.step, log.metrics)
 
 
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            values.setdefault(name, []).append(value)
+    return {name: sum(some) / len(some) for name, some in values.items()}
+
+
 def _due(step: int, every: int, total: int) -> bool:
     return step == total or (every > 0 and step % every == 0)
 
@@ -200,7 +207,7 @@ _OPENING = 12  # characters of a sentence of advice that tell it from others, wh
 class _Log:
     """The metrics of a run: a window of steps, their means in a file, the last evaluation.
 
-    A value that a step does not have is NaN; what no step of a window has is left out.
+    Steps need not have the same values; a mean is over those of the window that have it.
     """
 
     def __init__(
@@ -215,8 +222,7 @@ class _Log:
             if dist.rank() == 0
             else None
         )
-        self.names: list[str] = list(facts.get("names", []))
-        self.rows: list[list[float]] = list(facts.get("rows", []))
+        self.rows: list[dict[str, float]] = list(facts.get("rows", []))
         self.window: list[Mapping[str, Tensor]] = []
         self.metrics: dict[str, float] = dict(facts.get("metrics", {}))
         self.progress = progress
@@ -239,8 +245,7 @@ class _Log:
 
     def flush(self, step: int) -> None:
         self._settle()
-        sums = torch.tensor(self.rows, dtype=torch.float64).nanmean(0).tolist()
-        means = {n: mean for n, mean in zip(self.names, sums, strict=True) if not math.isnan(mean)}
+        means = _means(self.rows)
         seconds = time.monotonic() - self.began
         record: dict[str, Any] = {"step": step, **means}
         sentences = self.advise(step, means) if self.advise else []
@@ -278,8 +283,7 @@ class _Log:
     def facts(self) -> dict[str, Any]:
         self._settle()
         written = self.file.bytes_written() if self.file else 0
-        stored = {"names": self.names, "rows": self.rows, "metrics": self.metrics}
-        return {**stored, "metrics_bytes": written}
+        return {"rows": self.rows, "metrics": self.metrics, "metrics_bytes": written}
 
     def _settle(self) -> None:
         """Turn the window's tensors into rows of numbers, each the mean over the ranks.
@@ -288,10 +292,10 @@ class _Log:
         """
         if not self.window:
             return
-        self.names = list(self.window[0])
-        values = [torch.stack([row[name].double() for name in self.names]) for row in self.window]
-        ranks = dist.all_gather_cat(torch.stack(values)[None])  # [ranks, steps, names]
-        self.rows += ranks.mean(0).tolist()
+        values = torch.stack([value.double() for row in self.window for value in row.values()])
+        ranks = dist.all_gather_cat(values[None])  # [ranks, values of all steps]
+        means = iter(ranks.mean(0).tolist())
+        self.rows += [{name: next(means) for name in row} for row in self.window]
         self.window = []
 
     def _write(self, record: dict[str, Any]) -> None:
