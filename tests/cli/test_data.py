@@ -220,6 +220,9 @@ def test_a_conversion_does_not_write_over_what_it_reads(tmp_path, capsys):
     for form, option in (("coco", "instances"), ("lvis", "annotations"), ("join", "annotations")):
         said = fails(capsys, "convert", form, f"--{option}", path, "--out", path)
         assert "need another --out than a file that is read, got" in said
+    other = put(tmp_path / "other.json", json.loads(before))
+    without = ["convert", "lvis", "--annotations", other, "--without", path, "--out", path]
+    assert "need another --out than a file that is read, got" in fails(capsys, *without)
     assert path.read_bytes() == before
 
 

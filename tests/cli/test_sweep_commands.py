@@ -90,6 +90,8 @@ def test_a_dry_run_writes_nothing(tmp_path):
     data = json.loads(as_json.stdout)
     assert len(data["points"]) == 2
     assert data["rejected"]["stages"] > 0
+    elsewhere = ["--data", "on-the-cluster", "--dry-run", "--count", 2]
+    assert run("sweep", "cifar-lrwd", *elsewhere, cwd=tmp_path).returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 

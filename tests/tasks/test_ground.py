@@ -294,6 +294,18 @@ def test_published_masks_begin_with_the_boxes_of_the_first_step(tmp_path):
     assert any("left out" in note and "contrastive_align" in note for note in begun.notes)
 
 
+def test_a_mean_is_over_the_steps_that_have_the_value(tmp_path):
+    """Words are learnt in steps 1 to 4, and the terms of boxes begin in the midst of a window."""
+    train(smoke(), run(tmp_path / "each", log_every=1))
+    train(smoke(), run(tmp_path / "three", log_every=3))
+    each = {row["step"]: row for row in lines(tmp_path / "each") if "loss" in row}
+    first, second = [row for row in lines(tmp_path / "three") if "loss" in row][:2]
+    assert "loss_ce" not in first
+    assert second["loss_ce"] == pytest.approx((each[5]["loss_ce"] + each[6]["loss_ce"]) / 2)
+    losses = [each[step]["loss"] for step in (4, 5, 6)]
+    assert second["loss"] == pytest.approx(sum(losses) / 3)
+
+
 def test_weights_of_one_run_begin_another(tmp_path):
     train(smoke(epochs=1), run(tmp_path / "a"))
     weights = tmp_path / "a" / "weights.safetensors"
