@@ -30,7 +30,8 @@ from eyespot.tasks.methods.swav import SwAV
 from eyespot.tasks.optimization import Schedule
 from eyespot.tasks.run import Run
 from eyespot.tasks.selfsup import Probe
-from eyespot.tasks.unlabelled import open_unlabelled
+from eyespot.tasks.selfsup_evaluation import too_few
+from eyespot.tasks.unlabelled import open_labelled, open_unlabelled
 from eyespot.weights.load import load_weights
 from eyespot.weights.trunk import load_trunk
 from tests.distributed import run_ranks
@@ -326,6 +327,16 @@ def test_colours_on_the_device_are_the_loaders_and_go_on_to_the_bit(tmp_path, sh
     )
     for one, other in zip(late, early, strict=True):
         assert (one - other).abs().mean() < 0.02  # of the spread of a channel: one level
+
+
+def test_classes_too_small_for_their_neighbours_are_said_beforehand(tmp_path):
+    labelled = open_labelled(str(FASHION), "")  # 64 images of 10 classes
+    assert not too_few(make("swav", tmp_path, probe=Probe(neighbours=6)), labelled)
+    said = too_few(make("swav", tmp_path, probe=Probe(neighbours=7)), labelled)
+    assert "64 labelled images of 10 classes, of which 7 neighbours vote" in said
+    fewer = make("swav", tmp_path, probe=Probe(images=50, neighbours=6))
+    assert "50 labelled images of 10 classes" in too_few(fewer, labelled)
+    assert not too_few(fewer, None)
 
 
 def test_queue_stream_and_plateau_go_on_to_the_bit(tmp_path, shards):
