@@ -17,7 +17,10 @@ from workloads import describe, prepared_call, training_call
 import eyespot
 from eyespot.models.speed import SpeedSettings, Use
 
-NETWORKS = ("RegNetY-4.0GF", "ViT-P-4GF", "EfficientNet-B0", "ViT-C-4GF")
+NETWORKS = (
+    "RegNetY-4.0GF", "RegNetY-800MF", "RegNetY-200MF", "RegNetZ-500MF", "RegNetZ-4GF", "ResNet-50",
+    "ViT-P-4GF", "EfficientNet-B0", "EfficientNet-B4", "ViT-C-4GF",
+)  # fmt: skip
 
 
 def candidates(use: Use, device: str) -> list[SpeedSettings]:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from eyespot import create_model
+from eyespot.design import zoo
 from eyespot.models import speed
 from eyespot.models.speed import (
     SpeedSettings,
@@ -130,3 +131,20 @@ def test_defaults_follow_what_the_processor_can(monkeypatch):
     monkeypatch.setattr(speed, "_has_bfloat16", lambda kind: False)
     assert speed_defaults("cpu", vit, "inference").dtype == torch.float32
     assert speed_defaults("meta", vit, "training") == SpeedSettings()
+
+
+@pytest.mark.parametrize("use", get_args(Use))
+def test_large_regnets_and_resnets_run_in_bfloat16_on_cpus(use, monkeypatch):
+    monkeypatch.setattr(speed, "_has_bfloat16", lambda kind: True)
+    for name, dtype in {
+        "RegNetY-4.0GF": torch.bfloat16,
+        "RegNetY-800MF": torch.bfloat16,
+        "ResNet-50": torch.bfloat16,
+        "RegNetY-400MF": torch.float32,
+        "EfficientNet-B4": torch.float32,
+    }.items():
+        assert speed_defaults("cpu", zoo.spec(name), use).dtype == dtype, name
+    small_images = replace(zoo.spec("RegNetY-4.0GF"), image_size=64)
+    assert speed_defaults("cpu", small_images, use).dtype == torch.float32
+    monkeypatch.setattr(speed, "_has_bfloat16", lambda kind: False)
+    assert speed_defaults("cpu", zoo.spec("ResNet-50"), use).dtype == torch.float32

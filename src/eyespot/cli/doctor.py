@@ -33,7 +33,7 @@ _OPTIONAL = {  # as in pyproject.toml: package, extra, what it enables
 }
 
 _SOURCE = (
-    "the fastest that benchmarks/defaults.py measured on an AMD EPYC with AVX-512 and on an H100; "
+    "the fastest that benchmarks/defaults.py measured on CPUs with AVX-512 and on an H100; "
     "float32 where bfloat16 is not computed natively, and on devices that nobody measured"
 )
 
@@ -56,7 +56,7 @@ def doctor(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     for device in found["devices"]:
         print(f"{device['name']}: {device['about']}")
         for family, settings in device["training"].items():
-            print(f"  {family:7} train in {settings}, infer in {device['inference'][family]}")
+            print(f"  {family:13} train in {settings}, infer in {device['inference'][family]}")
     print(f"settings: {found['settings_from']}")
     print("space: " + ", ".join(_sized(found["bytes"])))
     for name, entry in found["optional"].items():
@@ -97,6 +97,7 @@ def _device(kind: str, about: str, name: str = "cpu") -> dict[str, Any]:
 
     examples = {
         "RegNets": "RegNetY-400MF",
+        "large RegNets": "RegNetY-4.0GF",
         "EffNets": "EfficientNet-B0",
         "ViTs": "ViT-C-1.0GF",
     }

@@ -1,8 +1,8 @@
 """What makes a network fast on a device: number format, memory layout, folding, compilation.
 
 The settings in the table come from what `benchmarks/defaults.py` measures; its results are in
-benchmarks/RESULTS.md. They are the fastest but for CNNs on CPUs, which stay in float32: bfloat16
-pays for large ones only.
+benchmarks/RESULTS.md. On CPUs bfloat16 pays for ViTs and for large RegNets and ResNets; small ones
+gain little or lose, and EfficientNets lose in training, whatever their size.
 """
 
 import copy
@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from eyespot.design.specs import Spec
+from eyespot.design.complexity import complexity
+from eyespot.design.specs import AnyNetSpec, Spec
 
 Use = Literal["inference", "training"]
 
@@ -49,6 +50,7 @@ def describe(settings: SpeedSettings) -> str:
     return ", ".join(words)
 
 
+_LARGE_FLOPS = 0.75e9  # of an image: from here on bfloat16 pays for RegNets and ResNets on CPUs
 _CPU_CNN = SpeedSettings(channels_last=True, fold_norms=True)
 _CPU_VIT = SpeedSettings(
     dtype=torch.bfloat16, channels_last=True, fold_norms=True, onednn_linear=True
@@ -80,12 +82,14 @@ def speed_defaults(
 
     Args:
         device: Where the network will run.
-        spec: The network.
+        spec: The network, at the size of the images that it will see.
         use: "inference" or "training".
         exact: Keep float32, so that outputs equal the plain network's but for rounding.
     """
     kind = torch.device(device).type
     settings = _DEFAULTS.get((kind, spec.family, use), SpeedSettings())
+    if kind == "cpu" and isinstance(spec, AnyNetSpec) and complexity(spec).flops >= _LARGE_FLOPS:
+        settings = replace(settings, dtype=torch.bfloat16)
     if exact or (settings.dtype == torch.bfloat16 and not _has_bfloat16(kind)):
         settings = replace(settings, dtype=torch.float32)
     return settings

@@ -100,7 +100,8 @@ def recomputed_groups(
 
 def speed_of(recipe: "ClassifyRecipe", spec: Spec, place: Place) -> SpeedSettings:
     """The device's defaults, where the recipe does not say otherwise."""
-    found = speed_defaults(place.device, spec, "training", exact=recipe.precision == "float32")
+    seen = replace(spec, image_size=recipe.pictures.size_px)
+    found = speed_defaults(place.device, seen, "training", exact=recipe.precision == "float32")
     changes: dict[str, Any] = {}
     if recipe.precision == "bfloat16":
         changes["dtype"] = torch.bfloat16
