@@ -50,7 +50,7 @@ th, td { padding: 4px 14px 4px 0; border-bottom: 1px solid var(--grid); white-sp
 th:first-child, td:first-child { text-align: left; }
 code { font: 0.92em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 pre { background: var(--card); border: 1px solid var(--grid); border-radius: 8px;
-  padding: 10px 14px; white-space: pre-wrap;
+  padding: 10px 14px; white-space: pre-wrap; overflow-wrap: anywhere;
   font: 12.5px/1.6 ui-monospace, Menlo, Consolas, monospace; }
 pre i { color: var(--muted); font-style: normal; }
 figure img { width: 100%; height: auto; display: block; border-radius: 4px; }
