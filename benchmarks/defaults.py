@@ -1,6 +1,6 @@
 """Which setting is the fastest for a family on a device: where models/speed.py has its table from.
 
-`python benchmarks/defaults.py [--device cuda] [--budget-s 220] [--quick]`
+`python benchmarks/defaults.py [--device cuda] [--budget-s 900] [--quick]`
 
 Prints a row as soon as it is measured, and stops starting new settings when the budget is spent.
 """
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(NETWORKS))
     parser.add_argument("--uses", nargs="+", default=list(get_args(Use)))
     parser.add_argument("--batch", type=int, help="images a batch (cpu: 16, cuda: 128)")
-    parser.add_argument("--budget-s", type=float, default=220.0, help="seconds in all")
+    parser.add_argument("--budget-s", type=float, default=900.0, help="seconds in all")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--quick", action="store_true", help="one network, batch 4, not compiled")
     args = parser.parse_args()
