@@ -172,7 +172,7 @@ def test_several_texts_in_several_images_equal_one_by_one(folder, capsys):
     categories = {(row["category_id"], row["phrase"]) for row in json.loads(path.read_text())}
     assert categories == {(1, "a red cup"), (2, "a car"), (3, "two stars")}
     run(folder, images[0], *asked)
-    assert f'{images[0]}: 1 phrases in "two stars"' in capsys.readouterr().out
+    assert f'{images[0]}: 1 phrase in "two stars"' in capsys.readouterr().out
 
 
 def test_phrases_may_be_marked(folder, capsys):

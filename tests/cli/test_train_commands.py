@@ -1,10 +1,12 @@
 """`eyespot train`, `eval` and `plan` with recipes, as a user types them and mistypes them."""
 
+import contextlib
 import json
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -100,23 +102,52 @@ def test_crops_that_nobody_named_are_listed(words, capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_stop_sent_to_the_workers_too_saves(tmp_path, spec_file):
-    # as Slurm sends it at the end of a job, and `timeout` does
-    command = [
-        sys.executable, "-m", "eyespot", "train", "classify/smoke", "--data", SCENES, "--model",
-        spec_file, "--out", tmp_path / "run", "--workers", "2", "--epochs", "400",
-        "--log-every", "1",
+def long_command(out, spec_file):
+    return [
+        "train", "classify/smoke", "--data", SCENES, "--model", spec_file, "--out", out,
+        "--workers", "2", "--epochs", "400", "--log-every", "1",
     ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def long_run(out, spec_file):
+    """A run in a process group of its own that has taken some steps and has many to go."""
+    command = [sys.executable, "-m", "eyespot", *long_command(out, spec_file)]
     process = subprocess.Popen(
         [str(part) for part in command], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    for line in process.stderr:
-        if line.startswith("step 4/"):
-            break
-    os.killpg(process.pid, signal.SIGTERM)
-    _, error = process.communicate(timeout=60)
+    try:
+        steps = (line for line in process.stderr if line.startswith("step "))
+        for _ in range(4):
+            next(steps)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_stop_sent_to_the_workers_too_saves(tmp_path, spec_file):
+    # as Slurm sends it at the end of a job, and `timeout` does
+    with long_run(tmp_path / "run", spec_file) as process:
+        os.killpg(process.pid, signal.SIGTERM)
+        _, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
     assert "saved; run the same command to go on" in error
+
+
+def test_a_folder_is_trained_in_by_one_run_until_that_is_killed(capsys, tmp_path, spec_file):
+    out = tmp_path / "run"
+    with long_run(out, spec_file) as process:
+        partial = out / "checkpoints/step_000000099.partial"
+        partial.mkdir()
+        code, _, error = run(capsys, *long_command(out, spec_file))
+        assert code == 2
+        assert f"got {out}, where process {process.pid} of {socket.gethostname()} does" in error
+        assert partial.is_dir()  # what the first may be writing
+        assert len((out / "environment.jsonl").read_text().splitlines()) == 1
+    with long_run(out, spec_file) as process:
+        assert process.poll() is None
+        assert not partial.exists()
 
 
 def test_a_run_does_without_the_spec_file_it_was_given(capsys, tmp_path, spec_file):
@@ -402,6 +433,9 @@ def test_weights_are_measured_under_a_recipe_without_a_run(capsys, tmp_path):
     code, _, error = run(capsys, *words, weights)
     assert code == 2
     assert "need --data" in error
+    code, _, error = run(capsys, "eval", tmp_path / "run", "--out", tmp_path / "results")
+    assert code == 2
+    assert f"need no --out without --weights, got {tmp_path / 'results'}" in error
     code, _, error = run(capsys, "eval", tmp_path / "run", "--weights", weights, "--data", SCENES)
     assert code == 2
     assert f"got the training run {tmp_path / 'run'}; take its recipe, {recipe}" in error
@@ -409,6 +443,16 @@ def test_weights_are_measured_under_a_recipe_without_a_run(capsys, tmp_path):
     assert code == 2
     assert f"got {weights}, which has no run.json" in error
     assert "eyespot eval RECIPE --weights WEIGHTS --data DATA" in error
+
+
+def test_results_of_weights_are_kept_where_asked(capsys, tmp_path):
+    words = ["ground/scenes_small", "--weights", "scenes-small", "--data", "scenes", "--val"]
+    code, out, error = run(
+        capsys, "eval", *words, "scenes:val_count=3", "--workers", 0, "--out", tmp_path, "--json"
+    )
+    assert code == 0, error
+    best = json.loads((tmp_path / "results/scenes/scores.json").read_text())["best"]
+    assert best["min_score"] == pytest.approx(json.loads(out)["best_min_score"])
 
 
 def test_evaluation_says_which_checkpoints_are_damaged(capsys, tmp_path):

@@ -113,7 +113,7 @@ def test_the_fewest_blocks_for_a_target(share):
 
 
 def test_a_target_that_nothing_reaches():
-    run = Training(SMALL, 64, recompute="0.001GB")
+    run = Training(SMALL, 64, recompute="0.001 gb")
     with pytest.raises(
         TooLargeError, match=r"need 0\.\d+ GB on a device with every block recomputed, got 0.00"
     ):

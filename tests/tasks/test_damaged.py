@@ -107,16 +107,18 @@ def test_measuring_again_says_it_and_lists_nothing(tmp_path, sets):
     assert (tmp_path / "run/quarantine.jsonl").read_bytes() == before
 
 
+LINEAR = LinearRecipe(
+    backbone=Backbone(model="RegNetY-200MF", size_px=32, resize_px=32),
+    epochs=1,
+    batch_size=8,
+    schedule=Schedule("cosine", warmup_epochs=0),
+    eval_batch_size=2,
+)
+
+
 @pytest.mark.parametrize("augment", [True, False])
 def test_linear_evaluations_count_and_list_it_too(tmp_path, sets, augment):
-    recipe = LinearRecipe(
-        backbone=Backbone(model="RegNetY-200MF", size_px=32, resize_px=32),
-        epochs=1,
-        batch_size=8,
-        schedule=Schedule("cosine", warmup_epochs=0),
-        augment=augment,
-        eval_batch_size=2,
-    )
+    recipe = replace(LINEAR, augment=augment)
     six, five = sets
     expected = train_and_measure(recipe, five, tmp_path / "without")
     found = train_and_measure(recipe, six, tmp_path / "with")
@@ -125,12 +127,29 @@ def test_linear_evaluations_count_and_list_it_too(tmp_path, sets, augment):
     assert (entry["index"], entry["measured"]) == (1, True)
 
 
+def test_features_taken_once_leave_damaged_training_images_out(tmp_path):
+    """As if they were not there; one of sixteen is listed, four are too many."""
+    recipe = replace(LINEAR, augment=False)
+    data = folder_of(tmp_path / "data", {"train": 8, "val": 3})
+    shutil.copytree(data, tmp_path / "without")
+    spoil(data / "train/a/01.png")
+    (tmp_path / "without/train/a/01.png").unlink()
+    expected = train_and_measure(recipe, tmp_path / "without", tmp_path / "fifteen")
+    assert train_and_measure(recipe, data, tmp_path / "run") == expected
+    (entry,) = lines(tmp_path / "run/quarantine.jsonl")
+    assert (entry["index"], entry["measured"]) == (1, True)
+    for i in range(3):
+        spoil(data / f"train/b/0{i}.png")
+    with pytest.raises(ValueError, match="at most 20.0% damaged images, got 4 of 16"):
+        train_and_measure(recipe, data, tmp_path / "too_many")
+
+
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_too_many_damaged_test_images_stop_it_on_every_rank(tmp_path, sets, ranks):
     recipe, (six, _) = recipe_of(tmp_path), sets
     spoil(six / "val/b/02.png")  # two of six are more than a fifth
     measure = partial(run_ranks, train_and_measure, world_size=2)
-    sentence = "at most 20.0% damaged test images, got 2 of 6"
+    sentence = "at most 20.0% damaged images, got 2 of 6"
     with pytest.raises((ValueError, RuntimeError), match=sentence):
         (train_and_measure if ranks == 1 else measure)(recipe, six, str(tmp_path / "run"))
 

@@ -630,5 +630,5 @@ def test_damaged_images_are_left_out_of_a_measurement_counted_and_listed(tmp_pat
     folder = next((tmp_path / "a" / "results").iterdir())
     measured = {row["image_id"] for row in json.loads((folder / "detections.json").read_text())}
     assert len(measured) == 4
-    with pytest.raises(ValueError, match=r"at most 0.0% damaged test images, got 1 of 5, such as"):
+    with pytest.raises(ValueError, match=r"at most 0.0% damaged images, got 1 of 5, such as"):
         train(recipe, run(tmp_path / "b", max_bad=0, **files))

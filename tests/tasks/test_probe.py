@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,11 @@ def test_voc_images_of_several_classes(data, tmp_path):
     found = measure(SvmProbe(Backbone(model=data[1]), TAP, (1.0, 10.0)), run(str(tmp_path)))
     assert found.metrics["map_percent"] > 60
     assert [row.name for row in found.damaged] == ["test007.jpg"]
+    strict = replace(run(str(tmp_path)), max_bad=0.0)
+    with pytest.raises(
+        ValueError, match=r"at most 0\.0% damaged images, got 1 of 30, such as test"
+    ):
+        measure(SvmProbe(Backbone(model=data[1]), TAP, (1.0,)), strict)
 
 
 def test_voc_features_are_vissls_pools_of_whole_images(tmp_path):

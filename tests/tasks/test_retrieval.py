@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,9 +123,11 @@ def test_an_image_that_cannot_be_read_is_listed_and_found_last(town, tmp_path):
     for path in (town / "jpg").iterdir():
         (tmp_path / "jpg" / path.name).write_bytes(path.read_bytes())
     (tmp_path / "jpg" / "b1_3.png").write_bytes(b"broken")
-    broken = Run(str(tmp_path / "jpg"), tmp_path, device="cpu")
+    broken = Run(str(tmp_path / "jpg"), tmp_path, device="cpu", max_bad=0.2)
     found = measure_retrieval(probe(town), broken)
     assert [row.name for row in found.damaged] == ["b1_3.png"]
+    with pytest.raises(ValueError, match="at most 0.0% damaged images, got 1 of 15, such as b1_3"):
+        measure_retrieval(probe(town), replace(broken, max_bad=0.0))
     whole = measure_retrieval(probe(town), run(town)).metrics
     whiten = {"whiten_from": str(town / "other"), "whiten_width": 3}
     whitened = [

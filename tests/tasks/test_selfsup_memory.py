@@ -32,7 +32,7 @@ def test_what_is_recomputed_changes_no_bit(passes, recomputed, tmp_path, capsys)
     most, least = (
         memory(replace(facts, dtype="float32", recompute=r)).total for r in ("none", "blocks")
     )
-    target = f"{(most + least) / 2e9:.6f}GB"
+    target = f"{(most + least) / 2e9:.6f}gb"
     train(plain, tmp_path / "none")
     for recompute in recomputed:
         out = tmp_path / recompute.replace("/", "-")

@@ -16,6 +16,7 @@ def eval(
     val: str | None = None,
     checkpoint: Path | None = None,
     workers: int | None = None,
+    out: Path | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Measure a training run on its evaluation data, or on other data; or weights under a recipe.
@@ -29,6 +30,7 @@ def eval(
         checkpoint: One of the folders in RUN/checkpoints; the newest if not given.
         workers: Processes that read images; the run's own number if not given, -1 for as many as
             the machine has room for.
+        out: With --weights, a folder for predictions and lists, laid out as a run's own.
         as_json: Print JSON.
     """
     from eyespot import dist
@@ -45,6 +47,11 @@ def eval(
                 "without one are measured by `eyespot eval RECIPE --weights WEIGHTS --data DATA`"
             )
         place = stored_run(Path(run), **given)
+        if out is not None:
+            raise ValueError(
+                f"need no --out without --weights, got {out}: a run keeps its results itself, in "
+                f"{Path(run) / 'results'}"
+            )
         recipe = read_recipe(Path(run) / "recipe.json")
         metrics = evaluate(recipe, place, checkpoint=checkpoint, say=_say)
     else:
@@ -63,7 +70,7 @@ def eval(
             )
         heads = {"start_head": True} if hasattr(recipe, "start_head") else {}
         recipe = replace(recipe, start_from=weights, **heads)
-        metrics = evaluate_start(recipe, Run(out=Path(), **given))
+        metrics = evaluate_start(recipe, Run(out=Path(), **given), results=out)
     if not dist.is_first():
         return
     if as_json:

@@ -229,7 +229,8 @@ def _show(
 def _lines(name: str, found: "Grounding", *, several: bool) -> list[str]:
     """What was found, in words."""
     text = f' in "{found.text}"' if several else ""
-    lines = [f"{name}: {len(found.phrases)} phrases{text}"]
+    count = len(found.phrases)
+    lines = [f"{name}: {count} {'phrase' if count == 1 else 'phrases'}{text}"]
     lines += [
         line_of_boxes(phrase.text, phrase.boxes_xyxy_px.tolist(), phrase.scores.tolist())
         for phrase in found.phrases

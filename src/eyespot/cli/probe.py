@@ -39,6 +39,7 @@ class Where:
         out: Folder for results.json.
         device: Where to run; a GPU if there is one.
         workers: Processes that read images; -1 for as many as the machine has room for.
+        max_bad: Largest share of damaged images, of those to learn from and of those to test on.
         json: One JSON object instead of lines.
     """
 
@@ -47,6 +48,7 @@ class Where:
     out: Path | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int = -1
+    max_bad: float = 0.01
     json: bool = False
 
 
@@ -97,7 +99,10 @@ def _quick(kind: str, args: list[str]) -> None:
     def run_probe(*, probe: Any, where: Where) -> None:
         out = where.out or Path()
         out.mkdir(parents=True, exist_ok=True)
-        run = Run(where.data, out, where.val, device=where.device, workers=where.workers)
+        run = Run(
+            where.data, out, where.val,
+            device=where.device, workers=where.workers, max_bad=where.max_bad,
+        )  # fmt: skip
         told = _told if dist.is_first() else None
         retrieval = kind == "retrieval"
         found = (

@@ -164,11 +164,11 @@ def list_left_out(path: Path, step: int, bad: Sequence[BadSample]) -> None:
         step: The last that was done before the measurement, counted from 0.
         bad: What could not be read.
     """
-    listed: set[int] = set()
+    listed: set[tuple[int, str]] = set()
     if bad and path.is_file():
         lines = map(json.loads, path.read_text().splitlines())
-        listed = {line["index"] for line in lines if "measured" in line}
-    new = [item for item in bad if item.index not in listed]
+        listed = {(line["index"], line["name"]) for line in lines if "measured" in line}
+    new = [item for item in bad if (item.index, item.name) not in listed]
     if new:
         _append(path, ({"step": step, **asdict(item), "measured": True} for item in new))
 

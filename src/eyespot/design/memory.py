@@ -140,7 +140,7 @@ def recomputed_groups(training: Training) -> Groups:
     depths = _depths(training.spec)
     if text == "blocks":
         return tuple((i, i + 1) for i in range(sum(depths)))
-    if target := re.fullmatch(r"(\d+(?:\.\d+)?) ?GB", text):
+    if target := re.fullmatch(r"(?i)(\d+(?:\.\d+)?) ?GB", text):
         return fewest_recomputed(training, 1e9 * float(target[1]))
     if "/" not in text and len(depths) > 1:
         raise ValueError(

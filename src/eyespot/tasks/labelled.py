@@ -213,7 +213,7 @@ def quarantine_of(run: Run) -> Path:
 def leave_out(
     damaged: Sequence[BadSample], images: int, max_bad: float, listing: Path | None, step: int
 ) -> int:
-    """List damaged test images that a measurement left out, and return how many there are.
+    """List damaged images that a measurement left out, and return how many there are.
 
     Args:
         damaged: What this rank could not read.
@@ -231,7 +231,7 @@ def leave_out(
     if count == images or too_many_damaged(count, images, max_bad):
         last = f", such as {damaged[-1].name}: {damaged[-1].reason}" if damaged else ""
         raise ValueError(
-            f"need at most {max_bad:.1%} damaged test images, got {count} of {images}{last}; "
+            f"need at most {max_bad:.1%} damaged images, got {count} of {images}{last}; "
             "`eyespot data check DATA --decode` lists them"
         )
     return count

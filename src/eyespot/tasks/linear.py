@@ -147,7 +147,7 @@ def prepare(recipe: LinearRecipe, run: Run, place: Place) -> Prepared:
         train_table = _kept(recipe, frozen, train, place)
         kept = _kept(recipe, frozen, val, place)
         order = Order(len(train_table.labels), recipe.batch_size, recipe.seed)
-        batches = partial(_kept_batches, recipe, train_table, order)
+        batches = partial(_kept_batches, recipe, run, train, train_table, order)
     probing = _Probing(
         recipe, frozen, model, optimizer, base_rates(optimizer), order, val, kept,
         place.workers, num_classes, run.max_bad, quarantine_of(run) if place.lists else None,
@@ -329,8 +329,12 @@ def _read_batches(
         yield Rows(batch.images[0][0], [], batch.labels, batch.indices, batch.step)
 
 
-def _kept_batches(recipe: LinearRecipe, table: Table, order: Order, start: int) -> Iterator[Rows]:
-    """Rows of features that were taken before."""
+def _kept_batches(
+    recipe: LinearRecipe, run: Run, train: Opened, table: Table, order: Order, start: int
+) -> Iterator[Rows]:
+    """Rows of features that were taken before, of the images that could be read."""
+    images = len(train.samples)
+    leave_out(bad_samples(table.problems), images, run.max_bad, quarantine_of(run), step=0)
     for step in range(start, order.steps_per_epoch * recipe.epochs):
         _, places = order.part(step, rank=dist.rank(), world_size=dist.world_size())
         rows = torch.from_numpy(places)
@@ -369,18 +373,19 @@ def _test_features(
     """Features and labels of this rank's test images, batch by batch; adds the damaged ones."""
     size, kept = probing.recipe.eval_batch_size, probing.kept
     if kept is not None:
-        damaged += _bad(kept.problems)
+        damaged += bad_samples(kept.problems)
         mine = rank_part(len(kept.labels))
         for first in range(mine.start, mine.stop, size):
             rows = slice(first, min(first + size, mine.stop))
             yield [each[rows] for each in kept.features], kept.labels[rows]
         return
     for part in _features_of(probing.frozen, probing.val, size, probing.workers):
-        damaged += _bad(part.rows)
+        damaged += bad_samples(part.rows)
         labels = torch.tensor([row.label for row in part.rows if not row.problem])
         if len(labels):
             yield part.features, labels
 
 
-def _bad(rows: Sequence[Row]) -> list[BadSample]:
+def bad_samples(rows: Sequence[Row]) -> list[BadSample]:
+    """Return those of some samples that could not be read."""
     return [BadSample(row.index, row.name, row.problem) for row in rows if row.problem]

@@ -28,7 +28,8 @@ from eyespot.evals.lowshot import (
 from eyespot.evals.svm import COSTS, low_shot_svm, one_against_rest, svm_mean_ap
 from eyespot.models.taps import VOC_TAPS
 from eyespot.tasks.backbone import PUBLISHED, Backbone, Frozen, freeze
-from eyespot.tasks.linear import open_labelled
+from eyespot.tasks.labelled import leave_out
+from eyespot.tasks.linear import bad_samples, open_labelled
 from eyespot.tasks.ranges import Within, check_ranges
 from eyespot.tasks.run import Place, Run, own_randomness, processes
 
@@ -152,7 +153,8 @@ def measure(
         progress: Told how far this rank is with its images.
 
     Raises:
-        ValueError: If data, weights or numbers do not go together.
+        ValueError: If data, weights or numbers do not go together, or more images than
+            `run.max_bad` are damaged.
     """
     with processes(run) as place, own_randomness(0, place.device):
         match probe:
@@ -248,7 +250,7 @@ def _svm_sets(
 ) -> _SvmSets:
     """Features and truths of both sets, all of them on every rank."""
     if is_voc_folder(run.data):
-        return _voc_sets(freeze(backbone, taps, place.device), Path(run.data), place, progress)
+        return _voc_sets(freeze(backbone, taps, place.device), run, place, progress)
     sets = _open_sets(backbone, taps, run, place, progress)
     train, test = ([dist.all_gather_rows(f) for f in t.features] for t in (sets.train, sets.test))
     labels, test_labels = (dist.all_gather_rows(t.labels) for t in (sets.train, sets.test))
@@ -350,8 +352,8 @@ def _open_sets(
             f"need ks of 1 to {available:,}, as many neighbours as there are, got "
             f"{num_neighbours:,}: {data.description}; pass smaller --ks, or more images"
         )
-    train = _made(frozen, data, place, progress)
-    test = train if train_only else _made(frozen, val, place, progress)
+    train = _made(frozen, data, run, place, progress)
+    test = train if train_only else _made(frozen, val, run, place, progress)
     notes = (*frozen.trunk.notes, data.description, *(() if train_only else (val.description,)))
     return _checked(
         _Sets(train, test._replace(problems=[]) if train_only else test, classes, notes)
@@ -382,7 +384,7 @@ def _stored(folder: str, taps: Sequence[str], place: Place) -> Table:
     )
 
 
-def _made(frozen: Frozen, data: Opened, place: Place, progress: Progress | None) -> Table:
+def _made(frozen: Frozen, data: Opened, run: Run, place: Place, progress: Progress | None) -> Table:
     mine = rank_part(len(data.samples))
     parts = extract(
         frozen.network, data.samples, frozen.view, mine,
@@ -392,6 +394,7 @@ def _made(frozen: Frozen, data: Opened, place: Place, progress: Progress | None)
     if progress is not None:
         parts = _told(parts, progress(data.description), len(mine))
     table = collect(parts)
+    leave_out(bad_samples(table.problems), len(data.samples), run.max_bad, None, step=0)
     return Table(
         [each.to(place.device) for each in table.features],
         table.labels.to(place.device),
@@ -409,14 +412,15 @@ def _told(parts: Iterator[Part], tell: Callable[[int, int], None], total: int) -
         tell(done, total)
 
 
-def _voc_sets(frozen: Frozen, folder: Path, place: Place, progress: Progress | None) -> _SvmSets:
+def _voc_sets(frozen: Frozen, run: Run, place: Place, progress: Progress | None) -> _SvmSets:
     """Features and truths of VOC's trainval and test images, all of them on every rank."""
     features: list[list[Tensor]] = []
     found: list[Tensor] = []
     damaged: list[Row] = []
     for split in ("trainval", "test"):
-        images = VocImages(folder, split)
-        table = _made(frozen, Opened(images, "VOC", None, (), f"VOC {split}"), place, progress)
+        images = VocImages(Path(run.data), split)
+        data = Opened(images, "VOC", None, (), f"VOC {split}")
+        table = _made(frozen, data, run, place, progress)
         truths = torch.from_numpy(images.truths).to(place.device)
         features.append([dist.all_gather_rows(each) for each in table.features])
         found.append(truths[dist.all_gather_rows(table.indices)])

@@ -33,7 +33,7 @@ def groups_here(part: Training, parallel: Parallel, dtype: torch.dtype) -> Group
 
 def recompute_note(recompute: str, groups: Groups) -> tuple[str, ...]:
     """Say how many blocks a target of gigabytes takes; nothing of what a recipe says itself."""
-    if not recompute.endswith("GB"):
+    if not recompute.upper().endswith("GB"):
         return ()
     count = sum(end - first for first, end in groups)
     return (f"{count} blocks compute their activations again, to need {recompute} by prediction",)

@@ -28,6 +28,8 @@ from eyespot.evals.oxford import RetrievalSet, read_truths
 from eyespot.evals.retrieval import Protocol, QueryTruth, rank_database, score_rankings
 from eyespot.models.convnet import ConvNet
 from eyespot.tasks.backbone import Backbone, open_trunk
+from eyespot.tasks.labelled import leave_out
+from eyespot.tasks.linear import bad_samples
 from eyespot.tasks.probe import Measured
 from eyespot.tasks.run import Place, Run, own_randomness, processes
 
@@ -123,6 +125,8 @@ def measure_retrieval(probe: RetrievalProbe, run: Run) -> Measured:
         describe = _describer(probe, place)
         database = [_Picture(_file(files, name, run.data)) for name in wanted.images]
         rows, damaged = _describe_all(describe, database)
+        counted = bad_samples(damaged) if dist.is_first() else []
+        leave_out(counted, len(database), run.max_bad, None, step=0)
         queries = [
             _Picture(_file(files, query.name, run.data), query.box_xyxy_px)
             for query in wanted.queries

@@ -5,7 +5,6 @@ A task's module has `prepare(recipe, run, place)`, which builds everything that 
 
 import contextlib
 import importlib
-import json
 import os
 import platform
 import random
@@ -23,12 +22,10 @@ from torch import Tensor
 
 import eyespot
 from eyespot import dist
-from eyespot.design.files import write_whole
 from eyespot.design.plain_data import read_plain
-from eyespot.errors import RecipeError
-from eyespot.tasks.kept_spec import keep_spec
 from eyespot.tasks.ranges import Within, check_ranges
-from eyespot.tasks.recipe_files import differences, recipe_from_dict, recipe_to_dict, task_of
+from eyespot.tasks.recipe_files import recipe_to_dict, task_of
+from eyespot.tasks.run_folder import claimed
 from eyespot.train import loop
 from eyespot.train.checkpoint import (
     Checkpoint,
@@ -132,30 +129,34 @@ def train(recipe: Any, run: Run, *, name: str = "") -> Outcome:
         name: What the recipe was called, to be written down.
 
     Raises:
-        RecipeError: If the folder holds a run of another recipe, or a number is out of range.
+        RecipeError: If the folder holds a run of another recipe, another process trains in it, or
+            a number is out of range.
         StoppedByNonFiniteError: If a loss is not finite; see `replay`.
     """
     with processes(run) as place, own_randomness(recipe.seed, place.device):
         prepared = prepare(recipe, run, place)
-        if dist.rank() == 0:
-            counts = {"data": dict(prepared.data)} if prepared.data else {}
-            _claim(run, recipe_to_dict(recipe, name) | counts, environment(place) | _aim(prepared))
-        dist.barrier()
-        torch.manual_seed(_seed_of_rank(recipe.seed))
-        outcome = loop.run(
-            prepared.job,
-            prepared.cadence,
-            run.out,
-            batches=prepared.batches,
-            train_step=prepared.train_step,
-            evaluate=prepared.evaluate,
-            batch_facts=prepared.batch_facts,
-            advise=prepared.advise,
-            group=place.group,
-            notes=prepared.notes,
-        )
-        if outcome.finished:
-            write_result(prepared, run.out / "weights.safetensors")
+        counts = {"data": dict(prepared.data)} if prepared.data else {}
+        ours = recipe_to_dict(recipe, name) | counts
+        settings = {**asdict(run), "out": str(run.out)}
+        start = environment(place) | _aim(prepared)
+        first = dist.rank() == 0
+        with claimed(run.out, ours, settings, start) if first else contextlib.nullcontext():
+            dist.barrier()
+            torch.manual_seed(_seed_of_rank(recipe.seed))
+            outcome = loop.run(
+                prepared.job,
+                prepared.cadence,
+                run.out,
+                batches=prepared.batches,
+                train_step=prepared.train_step,
+                evaluate=prepared.evaluate,
+                batch_facts=prepared.batch_facts,
+                advise=prepared.advise,
+                group=place.group,
+                notes=prepared.notes,
+            )
+            if outcome.finished:
+                write_result(prepared, run.out / "weights.safetensors")
     return outcome
 
 
@@ -217,10 +218,13 @@ def _checkpoint(folder: Path, named: Path | None, say: Callable[[str], None]) ->
     return newest
 
 
-def evaluate_start(recipe: Any, run: Run) -> Mapping[str, float]:
+def evaluate_start(recipe: Any, run: Run, *, results: Path | None = None) -> Mapping[str, float]:
     """Return the metrics of what a recipe starts from (`start_from`), before any training.
 
-    What evaluation writes goes into a folder that is thrown away.
+    Args:
+        recipe: Of any task; what it starts from is measured.
+        run: On which data, and where; its folder is not used.
+        results: A folder for what evaluation writes; without one it is thrown away.
 
     Raises:
         ValueError: If the task evaluates nothing.
@@ -230,7 +234,9 @@ def evaluate_start(recipe: Any, run: Run) -> Mapping[str, float]:
         processes(run) as place,
         own_randomness(recipe.seed, place.device),
     ):
-        prepared = prepare(recipe, replace(run, out=Path(folder)), place)
+        out = Path(folder) if results is None else results
+        out.mkdir(parents=True, exist_ok=True)
+        prepared = prepare(recipe, replace(run, out=out), place)
         if prepared.evaluate is None:
             raise ValueError(f"need a task that evaluates, got {task_of(recipe)!r}")
         return prepared.evaluate(prepared.job)
@@ -381,42 +387,6 @@ def _aim(prepared: Prepared) -> dict[str, Any]:
     """How many steps a run is to take, and the metric that is best when lowest, if there is one."""
     score = prepared.cadence.score if prepared.evaluate else ""
     return {"steps": prepared.cadence.total_steps, "score": score}
-
-
-def _claim(run: Run, ours: dict[str, Any], start: dict[str, Any]) -> None:
-    """Write the recipe into the folder, or compare it, and counts of the data, with those there.
-
-    How the run is started goes behind earlier starts.
-
-    Raises:
-        RecipeError: If they differ, or the folder holds something else.
-    """
-    path = run.out / "recipe.json"
-    if path.exists():
-        theirs = read_plain(path, "recipe")
-        if not isinstance(theirs, dict) or not {"task", "recipe"} <= theirs.keys():
-            raise RecipeError(f'need a recipe with "task" and "recipe" in {path}')
-        if ours["task"] != theirs["task"]:
-            changed = [f"the task is {ours['task']} and was {theirs['task']}"]
-        else:  # what is new in recipes since has its default
-            before = recipe_to_dict(recipe_from_dict(theirs, str(path)))["recipe"]
-            data = ours.get("data", {})
-            changed = differences(ours["recipe"], before)
-            changed += differences(data, theirs.get("data", data), "data.")
-        if changed:
-            raise RecipeError(
-                f"need the recipe that {run.out} was begun with, got changes: "
-                f"{'; '.join(changed[:3])}; take another --out, or the old numbers"
-            )
-    elif run.out.exists() and any(run.out.iterdir()):
-        raise RecipeError(f"need an empty or new folder for a new run, got {run.out}, which is not")
-    run.out.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(ours, indent=1) + "\n")
-    keep_spec(ours["recipe"].get("model", ""), run.out)
-    settings = {**asdict(run), "out": str(run.out)}
-    write_whole(run.out / "run.json", json.dumps(settings, indent=1) + "\n")
-    with (run.out / "environment.jsonl").open("a") as file:
-        file.write(json.dumps(start) + "\n")
 
 
 def environment(place: Place) -> dict[str, Any]:

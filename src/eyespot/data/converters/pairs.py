@@ -268,7 +268,7 @@ def _checked(pairs: Iterable[CaptionedImage]) -> list[CaptionedImage]:
         found.extend(pairs)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         last = f"after the pair of {found[-1].file_name}" if found else "in the first record"
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        what = f"no {error}" if isinstance(error, KeyError) else "another nesting of JSON"
         raise ValueError(
             f"need files laid out as the dataset's own, got {what} {last}; is it another file?"
         ) from error
