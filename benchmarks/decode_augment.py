@@ -2,13 +2,15 @@
 
 Each against PIL doing the same, and decoding and the view (a random resized crop of 224 pixels,
 mirrored half the time) against torchvision's v2 transforms, where they can be imported. Ours is
-what a `Loader` does to a sample.
+what a `Loader` does to a sample; "draft" decodes large JPEGs no larger than the crop needs, ours
+and PIL's, and torchvision cannot.
 
 Run:  OMP_NUM_THREADS=1 python benchmarks/decode_augment.py [--turns 15] [--quick]
 """
 
 import argparse
 import io
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,10 +23,10 @@ from pictures import photo_like
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from eyespot.data import pixels
-from eyespot.data.decode import decode_image
+from eyespot.data.decode import decode_image, upright_size
 from eyespot.data.distort import adjust_hue, blur
 from eyespot.data.draws import Draws
-from eyespot.data.geometry import draw_crop, short_side_crop
+from eyespot.data.geometry import draw_crop, scale_box, short_side_crop
 from eyespot.data.views import TestView, TrainView
 
 VIEW, AUGMENTED, MIDDLE = TrainView(), TrainView(policy="AutoAugment"), TestView()
@@ -42,13 +44,37 @@ def training_view(photo: bytes, index: int, view: TrainView = VIEW) -> np.ndarra
     return view(decode_image(photo), seed=0, epoch=0, index=index)[0]
 
 
+def draft_training_view(photo: bytes, index: int) -> np.ndarray:
+    """Do the same, decoding no more than the crop needs."""
+    where, size = {"seed": 0, "epoch": 0, "index": index}, upright_size(photo)
+    image = decode_image(photo, min_side=VIEW.least_side(*size, **where))
+    return VIEW(image, size=size, **where)[0]
+
+
+def pil_draft_view(photo: bytes, index: int) -> np.ndarray:
+    """Do the same with PIL, whose draft mode finds the size to decode at."""
+    image = Image.open(io.BytesIO(photo))
+    size = image.height, image.width
+    side = VIEW.least_side(*size, seed=0, epoch=0, index=index)
+    scale = side / min(image.size)
+    image.draft("RGB", (math.ceil(scale * image.width), math.ceil(scale * image.height)))
+    return pil_view(image.convert("RGB"), index, size)
+
+
 def pil_training_view(photo: bytes, index: int) -> np.ndarray:
     """Do the same with PIL."""
-    image, draws = pil_decode(photo), Draws(0, 0, index)
-    box = draw_crop(draws, image.height, image.width)
+    image = pil_decode(photo)
+    return pil_view(image, index, (image.height, image.width))
+
+
+def pil_view(image: Image.Image, index: int, size: tuple[int, int]) -> np.ndarray:
+    """Crop, resize and flip with PIL."""
+    draws = Draws(0, 0, index)
+    box = draw_crop(draws, *size)
     if box is None:
         view = ImageOps.fit(image, (224, 224), Image.Resampling.BILINEAR)
     else:
+        box = scale_box(box, size, (image.height, image.width))
         edges = (box.left, box.top, box.left + box.width, box.top + box.height)
         view = image.crop(edges).resize((224, 224), Image.Resampling.BILINEAR)
     return np.asarray(ImageOps.mirror(view) if draws.coin() else view)
@@ -161,11 +187,17 @@ def main() -> None:
     large = [photo_like(1366, 2048, seed) for seed in range(2 if args.quick else 8)]
     decode = partial(contestants, ours=lambda photo, index: decode_image(photo))
     decode = partial(decode, pils=lambda photo, index: np.asarray(pil_decode(photo)))
-    view = partial(contestants, ours=training_view, pils=pil_training_view)
+
+    def view(photos: Sequence[bytes]) -> Contestants:
+        torchvisions = theirs.get("view")
+        works = contestants(photos, training_view, pil_training_view, torchvisions)
+        draft = {"eyespot, draft": draft_training_view, "PIL, draft": pil_draft_view}
+        return works | {name: partial(_each, work, photos) for name, work in draft.items()}
+
     cases = {
         "decode": decode(small, torchvisions=theirs.get("decode")),
-        "decode, crop to 224, flip": view(small, torchvisions=theirs.get("view")),
-        "decode, crop to 224, flip, 2048x1366": view(large, torchvisions=theirs.get("view")),
+        "decode, crop to 224, flip": view(small),
+        "decode, crop to 224, flip, 2048x1366": view(large),
         "decode, crop, flip, AutoAugment": {
             "eyespot": partial(_each, partial(training_view, view=AUGMENTED), small)
         },
@@ -181,7 +213,10 @@ def main() -> None:
         photos = large if "2048" in case else small
         seconds = take_turns(calls, turns=turns, turn_s=0.3)
         case = case if photos is large else f"{case}, 500x375"
-        against = {"eyespot": ("PIL", "torchvision v2")}
+        against = {
+            "eyespot": ("PIL", "torchvision v2"),
+            "eyespot, draft": ("PIL, draft", "PIL", "torchvision v2"),
+        }
         record.add(rates(case, seconds, per_call=len(photos), unit="images/s", against=against))
     operations()
 

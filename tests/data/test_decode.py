@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from PIL import Image, ImageOps
 
-from eyespot.data.decode import decode_image, upright
+from eyespot.data.decode import decode_image, upright, upright_size
 from eyespot.data.headers import jpeg_facts, read_header
 from tests.data.pictures import encode, noise_picture, smooth_picture
 
@@ -121,6 +121,8 @@ def test_both_byte_orders_of_exif_are_read(order):
     data = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
     assert jpeg_facts(data).orientation == 6
     assert decode_image(data).shape == (16, 8, 3)
+    assert upright_size(data) == (16, 8)
+    assert upright_size(plain) == (8, 16)
     assert jpeg_facts(data[: len(segment) - 4]).orientation == 1
 
 

@@ -20,6 +20,7 @@ from eyespot.data.geometry import (
     resize,
     resize_short_side,
     resized_crop,
+    scale_box,
     short_side_crop,
 )
 from tests.data.pictures import noise_picture, smooth_picture
@@ -229,3 +230,19 @@ def test_of_a_line_of_pixels_only_the_middle_is_resized():
     np.testing.assert_array_equal(view, short_side_crop(line[:, 1450:1550], resize_to=8, crop=8))
     turned = short_side_crop(line.transpose(1, 0, 2), resize_to=8, crop=8)
     np.testing.assert_allclose(turned.transpose(1, 0, 2), view.astype(int), atol=1)
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES, st.sampled_from([1, 2, 8 / 3, 4, 8]), st.integers(0, 10**6))
+def test_a_scaled_crop_stays_inside_and_near(height, width, shrink, index):
+    small = math.ceil(height / shrink), math.ceil(width / shrink)
+    box = draw_log_crop(Draws(0, 0, index), height, width, area=(0.05, 1.0))
+    scaled = scale_box(box, (height, width), small)
+    assert inside(scaled, *small)
+    for edge, wanted, ours, theirs in (
+        (scaled.top, box.top, small[0], height),
+        (scaled.top + scaled.height, box.top + box.height, small[0], height),
+        (scaled.left, box.left, small[1], width),
+        (scaled.left + scaled.width, box.left + box.width, small[1], width),
+    ):
+        assert abs(edge - wanted * ours / theirs) <= 1.0  # half a pixel, or the one that it keeps

@@ -12,7 +12,8 @@ import torch
 from eyespot.data.decode import decode_image
 from eyespot.data.draws import Draws
 from eyespot.data.loader import Examples, Loader, collate
-from eyespot.data.multicrop import Crops, multi_crop
+from eyespot.data.multicrop import Crops, multi_crop, without_colours
+from eyespot.data.multicrop import least_side as multi_crop_side
 from eyespot.data.normalize import pca_shift
 from eyespot.data.quarantine import Quarantine
 from eyespot.data.samples import Sample
@@ -80,8 +81,9 @@ def test_a_batch_holds_the_samples_of_its_step(whole):
                 np.testing.assert_array_equal(one.permute(1, 2, 0).numpy(), other)
 
 
+@pytest.mark.parametrize("draft", [False, True])
 @pytest.mark.parametrize("at", [0.1, 0.3, 0.5])
-def test_damage_is_noticed_wherever_the_crop_is(at):
+def test_damage_is_noticed_wherever_the_crop_is(at, draft):
     """Zeros in a JPEG shorten its data: the damage shows at the end, below most crops."""
     data = bytearray(encode(smooth_picture(200, 160), "JPEG"))
     place = round(at * len(data) + (1 - at) * (data.index(b"\xff\xda") + 14))
@@ -90,8 +92,38 @@ def test_damage_is_noticed_wherever_the_crop_is(at):
     samples.files[1] = bytes(data)
     view = TrainView(16, area=(0.05, 0.1))
     for epoch in range(5):
-        found = Examples(samples, view, seed=0)[0, epoch, 1]
+        least_side = view.least_side if draft else None
+        found = Examples(samples, view, seed=0, least_side=least_side)[0, epoch, 1]
         assert (found.index, [bad.index for bad in found.bad]) == (2, [1])
+
+
+DRAFTED = without_colours((Crops(2, 96, (0.14, 1.0)), Crops(3, 64, (0.05, 0.14))))
+
+
+@pytest.mark.parametrize(
+    ("views", "least_side"),
+    [
+        (TrainView(64), TrainView(64).least_side),
+        (partial(multi_crop, kinds=DRAFTED), partial(multi_crop_side, kinds=DRAFTED)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_no_larger_than_its_views_need(views, least_side):
+    """And shows what it shows when it is decoded whole, but for a level or two."""
+    photos, seen = [Sample(encode(smooth_picture(900, 1200), "JPEG", quality=95), 0, "")], []
+
+    def watched(image, **where):
+        seen.append(image.shape[:2])
+        return views(image, **where)
+
+    for epoch in range(20):
+        whole = Examples(photos, views, seed=5)[0, epoch, 0]
+        draft = Examples(photos, watched, seed=5, least_side=least_side)[0, epoch, 0]
+        for one, other in zip(whole.views, draft.views, strict=True):
+            assert np.abs(one.astype(int) - other).mean() < 2
+        need = least_side(900, 1200, seed=5, epoch=epoch, index=0)
+        fits = [side for side in (113, 225, 338, 450) if side >= need]
+        assert min(seen[-1]) == min(fits, default=900)
+    assert len(set(seen)) > 1
 
 
 def test_views_of_one_size_are_one_tensor(whole):

@@ -32,10 +32,11 @@ class Numbers:
             raise ConnectionError("gone")
         return Sample(bytes([index]), index % 3, f"{index}.jpg")
 
-    def decode(self, data):
+    def decode(self, data, index):
+        assert data[0] == index
         if data[0] in self.undecodable:
             raise ValueError("a JPEG is truncated")
-        return np.full((2, 2, 3), data[0], np.uint8)
+        return np.full((2, 2, 3), data[0], np.uint8), (4, 4)
 
 
 def test_a_good_sample_is_itself():
@@ -43,6 +44,7 @@ def test_a_good_sample_is_itself():
     found = fetch(samples, 3, samples.decode)
     assert (found.pixels == 3).all()
     assert (found.label, found.index, found.bad) == (0, 3, ())
+    assert found.size == (4, 4)
 
 
 def test_bad_samples_are_replaced_by_the_next_good_one():

@@ -134,14 +134,15 @@ def test_defaults_follow_what_the_processor_can(monkeypatch):
 
 
 @pytest.mark.parametrize("use", get_args(Use))
-def test_large_regnets_and_resnets_run_in_bfloat16_on_cpus(use, monkeypatch):
+def test_large_cnns_run_in_bfloat16_on_cpus(use, monkeypatch):
     monkeypatch.setattr(speed, "_has_bfloat16", lambda kind: True)
     for name, dtype in {
         "RegNetY-4.0GF": torch.bfloat16,
         "RegNetY-800MF": torch.bfloat16,
         "ResNet-50": torch.bfloat16,
         "RegNetY-400MF": torch.float32,
-        "EfficientNet-B4": torch.float32,
+        "EfficientNet-B4": torch.bfloat16 if use == "inference" else torch.float32,
+        "EfficientNet-B0": torch.float32,
     }.items():
         assert speed_defaults("cpu", zoo.spec(name), use).dtype == dtype, name
     small_images = replace(zoo.spec("RegNetY-4.0GF"), image_size=64)

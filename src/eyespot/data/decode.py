@@ -55,6 +55,17 @@ def decode_image(
     return upright(pixels, facts.orientation)
 
 
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Return height and width of a picture as `decode_image` turns it, from its first bytes.
+
+    Raises:
+        ValueError: If the bytes are no image.
+    """
+    header = read_header(data)
+    turned = header.format == "JPEG" and jpeg_facts(data).orientation >= 5
+    return (header.width, header.height) if turned else (header.height, header.width)
+
+
 def upright(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "h2 w2 3"]:
     """Turn and mirror a stored picture as its EXIF orientation (1..8) asks."""
     if orientation >= 5:

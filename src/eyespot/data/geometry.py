@@ -7,6 +7,7 @@ Shapes: H, W of the picture, h, w of what is cut from it.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import cv2
@@ -93,6 +94,29 @@ def draw_log_crop(
     elif width > height * aspect[1]:
         box_width = round(height * aspect[1])
     return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)
+
+
+def side_for(boxes: Iterable[Box], size_px: int, height: int, width: int) -> int:
+    """Return the shorter side at which none of a picture's crops need be enlarged.
+
+    Args:
+        boxes: Crops.
+        size_px: Their side after resizing.
+        height: Of the picture, in pixels.
+        width: Of the picture, in pixels.
+    """
+    narrowest = min(min(box.height, box.width) for box in boxes)
+    return math.ceil(min(height, width) * size_px / narrowest)
+
+
+def scale_box(box: Box, size: tuple[int, int], to: tuple[int, int]) -> Box:
+    """Return a crop of a picture where that has another height and width, in whole pixels."""
+    (tall, wide), (height, width) = size, to
+    edges = [box.top * height / tall, (box.top + box.height) * height / tall]
+    edges += [box.left * width / wide, (box.left + box.width) * width / wide]
+    top, bottom, left, right = map(round, edges)
+    top, left = min(top, height - 1), min(left, width - 1)
+    return Box(top, left, max(1, bottom - top), max(1, right - left))
 
 
 def cut(image: UInt8[np.ndarray, "H W 3"], box: Box) -> UInt8[np.ndarray, "h w 3"]:

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from eyespot.data.decode import MAX_PIXELS, decode_image
+from eyespot.data.decode import MAX_PIXELS, decode_image, upright_size
 from eyespot.data.draws import Draws
 from eyespot.data.normalize import pca_shift
 from eyespot.data.quarantine import BadSample, Quarantine, fetch, fetch_or_blank
@@ -118,7 +118,9 @@ class Examples(Dataset[Example]):
         make_views: What is made of each.
         seed: Of the run.
         max_pixels: Larger pictures count as damaged.
-        min_side: See `decode_image`.
+        least_side: The shorter side, in pixels, that the views of a sample need, where large JPEGs
+            may be decoded smaller (see `decode_image`): (height, width, *, seed, epoch, index).
+            `make_views` is then told the picture's size as well.
         pca_std: Of `pca_shift`; 0 for none.
         draw_steps: `multicrop.draw_steps` with its kinds, where colours are left to the device:
             (height, width, *, seed, epoch, index) -> steps of each view.
@@ -133,7 +135,7 @@ class Examples(Dataset[Example]):
         *,
         seed: int,
         max_pixels: int = MAX_PIXELS,
-        min_side: int | None = None,
+        least_side: Callable[..., int] | None = None,
         pca_std: float = 0.0,
         draw_steps: Callable[..., np.ndarray] | None = None,
         replace: bool = True,
@@ -144,25 +146,39 @@ class Examples(Dataset[Example]):
         self.pca_std = pca_std
         self.draw_steps = draw_steps
         self._fetch = fetch if replace else fetch_or_blank
-        self._decode = partial(_decode, max_pixels=max_pixels, min_side=min_side)
+        self.max_pixels = max_pixels
+        self.least_side = least_side
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, where: tuple[int, int, int]) -> Example:
         step, epoch, asked = where
-        found = self._fetch(self.samples, asked, self._decode)
+        found = self._fetch(self.samples, asked, partial(self._decode, epoch=epoch))
         where_from = {"seed": self.seed, "epoch": epoch, "index": found.index}
-        views = self.make_views(found.pixels, **where_from)
+        size = {} if self.least_side is None else {"size": found.size}
+        views = self.make_views(found.pixels, **where_from, **size)
         steps = None
         if self.draw_steps is not None:
-            steps = self.draw_steps(*found.pixels.shape[:2], **where_from)
+            steps = self.draw_steps(*found.size, **where_from)
         shift = (0.0, 0.0, 0.0)
         if self.pca_std:
             draws = Draws(self.seed, epoch, found.index, _SHIFT_VIEW)
             shift = pca_shift(draws, std=self.pca_std)
         label = NO_LABEL if found.label is None else found.label
         return Example(step, views, label, found.index, shift, found.bad, steps)
+
+    def _decode(
+        self, image: bytes | np.ndarray, index: int, *, epoch: int
+    ) -> tuple[UInt8[np.ndarray, "h w 3"], tuple[int, int]]:
+        """Return the pixels, and height and width of the picture as it is stored."""
+        if not isinstance(image, np.ndarray) and self.least_side is not None:
+            size = upright_size(image)
+            side = self.least_side(*size, seed=self.seed, epoch=epoch, index=index)
+            return decode_image(image, max_pixels=self.max_pixels, min_side=side), size
+        if not isinstance(image, np.ndarray):
+            image = decode_image(image, max_pixels=self.max_pixels)
+        return image, image.shape[:2]
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Put examples together, as `collate` says."""
@@ -296,14 +312,6 @@ def _stack(views: list[list[np.ndarray]]) -> UInt8[Tensor, "v b 3 h w"]:
         for view, pixels in enumerate(of_sample):
             target[view, sample] = pixels
     return stack.permute(0, 1, 4, 2, 3)  # [V, B, 3, h, w]
-
-
-def _decode(
-    image: bytes | np.ndarray, *, max_pixels: int, min_side: int | None
-) -> UInt8[np.ndarray, "h w 3"]:
-    if isinstance(image, np.ndarray):
-        return image
-    return decode_image(image, max_pixels=max_pixels, min_side=min_side)
 
 
 def _end_workers(loader: DataLoader[Any]) -> None:

@@ -5,7 +5,6 @@ Paper: SwAV (arXiv 2006.09882), section 3.2 and appendix A.3.
 Shapes: H, W of the picture.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from jaxtyping import Float32, UInt8
 from eyespot.data.distort import Distortion, distort, draw_distortion
 from eyespot.data.distort_batch import encode_ops
 from eyespot.data.draws import Draws
-from eyespot.data.geometry import Box, cut, draw_log_crop, flip, resize
+from eyespot.data.geometry import Box, cut, draw_log_crop, flip, resize, scale_box, side_for
 from eyespot.data.policies import Op
 
 
@@ -82,6 +81,7 @@ def multi_crop(
     seed: int,
     epoch: int,
     index: int,
+    size: tuple[int, int] | None = None,
 ) -> list[UInt8[np.ndarray, "_ _ 3"]]:
     """Return every view of one picture, kind after kind.
 
@@ -91,12 +91,15 @@ def multi_crop(
         seed: Of the run.
         epoch: Which pass over the data.
         index: Which sample; with seed, epoch and the view's number it fixes all random numbers.
+        size: Height and width of the picture where it was decoded smaller.
     """
-    height, width = image.shape[:2]
+    here = image.shape[:2]
+    height, width = size or here
     views: list[np.ndarray] = []
     for kind in kinds:
         for _ in range(kind.count):
             view = draw_view(Draws(seed, epoch, index, len(views)), height, width, kind)
+            view = view._replace(box=scale_box(view.box, (height, width), here))
             views.append(cut_view(image, view, kind.size_px))
     return views
 
@@ -137,11 +140,20 @@ def cut_view(
     return distort(pixels, view.ops)
 
 
-def decode_side(kinds: Sequence[Crops]) -> int:
-    """Return the shorter side, in pixels, at which the smallest crop still need not be enlarged.
+def least_side(
+    height: int, width: int, kinds: Sequence[Crops], *, seed: int, epoch: int, index: int
+) -> int:
+    """Return the shorter side, in pixels, at which none of these crops need be enlarged.
 
-    Pass it to `decode_image` as `min_side`: larger JPEGs are then decoded at half their size or
-    less, which changes the pixels a little and saves up to half the time.
+    Large JPEGs may be decoded at half their size or less where that is enough (`Examples`), which
+    changes pixels a little and saves time. Arguments are those of `multi_crop`; height and width
+    are the picture's.
     """
-    narrowest = 3 / 4
-    return max(math.ceil(kind.size_px / math.sqrt(kind.area[0] * narrowest)) for kind in kinds)
+    sides, first = [], 0
+    for kind in kinds:
+        numbers = range(first, first + kind.count)
+        draws = (Draws(seed, epoch, index, number) for number in numbers)
+        boxes = (draw_log_crop(each, height, width, area=kind.area) for each in draws)
+        sides.append(side_for(boxes, kind.size_px, height, width))
+        first = numbers.stop
+    return max(sides)

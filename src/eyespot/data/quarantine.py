@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,6 +18,9 @@ from eyespot.data.samples import Samples
 _MAX_IN_A_ROW = 100
 _FREE = 10  # most that a large set may have while little of it has been seen
 _BLANK = np.zeros((32, 32, 3), np.uint8)
+
+
+Decode: TypeAlias = Callable[[bytes | np.ndarray, int], tuple[np.ndarray, tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,24 @@ class BadSample:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A sample that could be read, and those before it that could not."""
+    """A sample that could be read, and those before it that could not.
+
+    Attributes:
+        pixels: Of the picture, which may have been decoded smaller than it is.
+        size: Height and width of the picture.
+        label: None if it has none.
+        index: Of the sample.
+        bad: Those that could not be read.
+    """
 
     pixels: UInt8[np.ndarray, "h w 3"]
+    size: tuple[int, int]
     label: int | None
     index: int
     bad: tuple[BadSample, ...]
 
 
-def fetch(
-    samples: Samples, index: int, decode: Callable[[bytes | np.ndarray], np.ndarray]
-) -> Fetched:
+def fetch(samples: Samples, index: int, decode: Decode) -> Fetched:
     """Return a sample's pixels; of one that is damaged, those of the next index that is not.
 
     Only `ValueError` counts as damaged. Anything else, such as a lost connection, is raised: the
@@ -50,7 +60,7 @@ def fetch(
     Args:
         samples: The dataset; after its last sample comes its first.
         index: Where to start.
-        decode: Turns a sample's image into RGB.
+        decode: Turns the image of the sample of an index into RGB; returns the picture's size too.
 
     Raises:
         ValueError: If a hundred samples in a row are damaged, or all there are.
@@ -61,7 +71,7 @@ def fetch(
         name = str(place)
         try:
             image, label, name = samples[place]
-            return Fetched(decode(image), label, place, tuple(bad))
+            return Fetched(*decode(image, place), label, place, tuple(bad))
         except ValueError as error:
             bad.append(BadSample(place, name, str(error)))
     raise ValueError(
@@ -70,9 +80,7 @@ def fetch(
     )
 
 
-def fetch_or_blank(
-    samples: Samples, index: int, decode: Callable[[bytes | np.ndarray], np.ndarray]
-) -> Fetched:
+def fetch_or_blank(samples: Samples, index: int, decode: Decode) -> Fetched:
     """Return a sample's pixels; of one that is damaged, a black picture without a label.
 
     For measurements, which replace nothing: who counts passes over what has no label. Only
@@ -81,14 +89,14 @@ def fetch_or_blank(
     Args:
         samples: The dataset.
         index: Which sample.
-        decode: Turns a sample's image into RGB.
+        decode: Turns the image of the sample of an index into RGB; returns the picture's size too.
     """
     name = str(index)
     try:
         image, label, name = samples[index]
-        return Fetched(decode(image), label, index, ())
+        return Fetched(*decode(image, index), label, index, ())
     except ValueError as error:
-        return Fetched(_BLANK, None, index, (BadSample(index, name, str(error)),))
+        return Fetched(_BLANK, _BLANK.shape[:2], None, index, (BadSample(index, name, str(error)),))
 
 
 def too_many_damaged(num_bad: int, num_samples: int, budget: float) -> bool:

@@ -19,7 +19,9 @@ from eyespot.data.geometry import (
     pad_crop,
     resize,
     resized_crop,
+    scale_box,
     short_side_crop,
+    side_for,
 )
 from eyespot.data.policies import apply_ops, parse_policy
 
@@ -50,11 +52,19 @@ class TrainView:
             parse_policy(self.policy)
 
     def __call__(
-        self, image: UInt8[np.ndarray, "H W 3"], *, seed: int, epoch: int, index: int
+        self,
+        image: UInt8[np.ndarray, "H W 3"],
+        *,
+        seed: int,
+        epoch: int,
+        index: int,
+        size: tuple[int, int] | None = None,
     ) -> list[np.ndarray]:
-        """Return the one view."""
-        draws = Draws(seed, epoch, index)
-        box = draw_crop(draws, *image.shape[:2], area=self.area)
+        """Return the one view; `size` is the picture's where it was decoded smaller."""
+        draws, here = Draws(seed, epoch, index), image.shape[:2]
+        box = draw_crop(draws, *(size or here), area=self.area)
+        if box is not None and size is not None:
+            box = scale_box(box, size, here)
         view = resized_crop(image, box, self.size_px, filter=self.filter)
         if draws.coin():
             view = flip(view)
@@ -63,6 +73,11 @@ class TrainView:
         if self.distortion is not None:
             view = distort(view, draw_distortion(draws, self.distortion))
         return [view]
+
+    def least_side(self, height: int, width: int, *, seed: int, epoch: int, index: int) -> int:
+        """Return the shorter side, in pixels, at which the crop of a picture is not enlarged."""
+        box = draw_crop(Draws(seed, epoch, index), height, width, area=self.area)
+        return self.size_px if box is None else side_for([box], self.size_px, height, width)
 
 
 @dataclass(frozen=True)

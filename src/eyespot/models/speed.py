@@ -1,8 +1,8 @@
 """What makes a network fast on a device: number format, memory layout, folding, compilation.
 
 The settings in the table come from what `benchmarks/defaults.py` measures; its results are in
-benchmarks/RESULTS.md. On CPUs bfloat16 pays for ViTs and for large RegNets and ResNets; small ones
-gain little or lose, and EfficientNets lose in training, whatever their size.
+benchmarks/RESULTS.md. On CPUs bfloat16 pays for ViTs, for large RegNets and ResNets, and for large
+EfficientNets in inference; smaller ones gain less or lose, as EfficientNets in training do.
 """
 
 import copy
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from eyespot.design.complexity import complexity
-from eyespot.design.specs import AnyNetSpec, Spec
+from eyespot.design.specs import Spec
 
 Use = Literal["inference", "training"]
 
@@ -50,7 +50,7 @@ def describe(settings: SpeedSettings) -> str:
     return ", ".join(words)
 
 
-_LARGE_FLOPS = 0.75e9  # of an image: from here on bfloat16 pays for RegNets and ResNets on CPUs
+_LARGE_FLOPS = 0.75e9  # of an image: from here on bfloat16 pays for CNNs on CPUs
 _CPU_CNN = SpeedSettings(channels_last=True, fold_norms=True)
 _CPU_VIT = SpeedSettings(
     dtype=torch.bfloat16, channels_last=True, fold_norms=True, onednn_linear=True
@@ -88,7 +88,8 @@ def speed_defaults(
     """
     kind = torch.device(device).type
     settings = _DEFAULTS.get((kind, spec.family, use), SpeedSettings())
-    if kind == "cpu" and isinstance(spec, AnyNetSpec) and complexity(spec).flops >= _LARGE_FLOPS:
+    gains = spec.family == "anynet" or (spec.family == "effnet" and use == "inference")
+    if kind == "cpu" and gains and complexity(spec).flops >= _LARGE_FLOPS:
         settings = replace(settings, dtype=torch.bfloat16)
     if exact or (settings.dtype == torch.bfloat16 and not _has_bfloat16(kind)):
         settings = replace(settings, dtype=torch.float32)

@@ -14,6 +14,7 @@ from eyespot.data.loader import Batch, Examples, Loader
 from eyespot.data.open import Opened, find_splits, open_samples, open_train_and_val
 from eyespot.data.quarantine import BadSample, Quarantine, list_left_out, too_many_damaged
 from eyespot.data.sampling import Order
+from eyespot.data.views import TrainView
 from eyespot.errors import RecipeError
 from eyespot.evals.lowshot import label_subset
 from eyespot.tasks.pictures import Pictures, evaluation_view, train_view
@@ -143,12 +144,15 @@ class LabelledData(NamedTuple):
         order = Order(len(train.samples), batch_size, seed)
         order.part(0, rank=dist.rank(), world_size=dist.world_size())
         batch = eval_batch_size * dist.world_size()
+        view = train_view(pictures)
+        least_side = view.least_side if isinstance(view, TrainView) and pictures.draft else None
         return LabelledData(
             order,
             Examples(
                 train.samples,
-                train_view(pictures),
+                view,
                 seed=seed,
+                least_side=least_side,
                 pca_std=pictures.pca_std,
             ),
             Examples(val.samples, evaluation_view(pictures), seed=seed, replace=False),

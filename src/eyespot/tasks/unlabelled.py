@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from eyespot import dist
 from eyespot.data.distort_batch import distort_batch
 from eyespot.data.loader import Batch, Examples, Loader
-from eyespot.data.multicrop import Crops, decode_side, draw_steps, multi_crop, without_colours
+from eyespot.data.multicrop import Crops, draw_steps, least_side, multi_crop, without_colours
 from eyespot.data.normalize import normalize
 from eyespot.data.open import Opened, find_splits, open_samples
 from eyespot.data.quarantine import Quarantine
@@ -170,6 +170,6 @@ def make_examples(
         data.samples,
         partial(multi_crop, kinds=without_colours(crops) if late_colours else tuple(crops)),
         seed=seed,
-        min_side=decode_side(crops) if draft else None,
+        least_side=partial(least_side, kinds=tuple(crops)) if draft else None,
         draw_steps=partial(draw_steps, kinds=tuple(crops)) if late_colours else None,
     )
