@@ -145,6 +145,10 @@ def test_a_folder_is_trained_in_by_one_run_until_that_is_killed(capsys, tmp_path
         assert f"got {out}, where process {process.pid} of {socket.gethostname()} does" in error
         assert partial.is_dir()  # what the first may be writing
         assert len((out / "environment.jsonl").read_text().splitlines()) == 1
+        assert ".lock" not in error
+        (out / ".lock").write_text("process 7 of node17")
+        error = run(capsys, *long_command(out, spec_file))[2]
+        assert f"stop it, or remove {out}/.lock if that machine is gone" in error
     with long_run(out, spec_file) as process:
         assert process.poll() is None
         assert not partial.exists()

@@ -72,18 +72,22 @@ def _compare(out: Path, ours: Mapping[str, Any], theirs: Any) -> None:
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Lock the folder, or say who has."""
+    ours = f"process {os.getpid()} of {socket.gethostname()}"
     with (out / _LOCK).open("a+") as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            elsewhere = holder.split()[-1] != ours.split()[-1]
+            gone = f", or remove {out / _LOCK} if that machine is gone" if elsewhere else ""
             raise RecipeError(
-                f"need a folder that nothing else trains in, got {out}, where "
-                f"{lock.read().strip() or 'another process'} does; let it end, or stop it"
+                f"need a folder that nothing else trains in, got {out}, where {holder} does; let "
+                f"it end, or stop it{gone}"
             ) from None
         except OSError:  # a file system without locks: nobody can be told apart
             pass
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} of {socket.gethostname()}")
+        lock.write(ours)
         lock.flush()
         yield
