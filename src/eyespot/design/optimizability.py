@@ -193,7 +193,7 @@ EXPERIMENTS = {
         settings={"batch_size": 2048},
     ),
     "small": Experiment(
-        "small ViTs with and without a conv stem against a RegNetY, half an hour on two cores",
+        "small ViTs with and without a conv stem against a RegNetY, 45 minutes on two cores",
         recipe="classify/fashion_mnist",
         models=_SMALL,
         lengths=(3, 6, 12),
