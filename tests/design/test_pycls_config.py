@@ -219,7 +219,22 @@ def test_a_yaml_list_is_no_config(tmp_path):
 
 
 def test_a_conv_stem_that_does_not_fit_is_refused():
-    stem = {"C_STEM_KERNELS": [3, 1], "C_STEM_STRIDES": [8, 1], "C_STEM_DIMS": [24, 768]}
+    stem = {"C_STEM_KERNELS": [3, 2], "C_STEM_STRIDES": [16, 1], "C_STEM_DIMS": [24, 768]}
     config = {"MODEL": {"TYPE": "vit"}, "VIT": {"STEM_TYPE": "conv", **stem}}
-    with pytest.raises(ValueError, match="kernel 3 with stride 8"):
+    with pytest.raises(ValueError, match="kernel 2 with stride 1"):
         from_pycls_config(config)
+
+
+def test_all_but_the_last_of_a_conv_stem_are_three_by_three_as_pycls_builds_them():
+    """Numbers of pycls' own `ViT.complexity` for these configs."""
+    vit = {"PATCH_SIZE": 2, "NUM_LAYERS": 4, "NUM_HEADS": 3, "HIDDEN_DIM": 48, "MLP_DIM": 200}
+    vit |= {"CLASSIFIER_TYPE": "pooled", "STEM_TYPE": "conv", "C_STEM_DIMS": [16, 48]}
+    for kernels, strides, counts in (
+        ([5, 1], [2, 1], (9040362, 121130, 178186)),
+        ([2, 5], [2, 1], (10220010, 139562, 178186)),
+        ([3, 1], [1, 2], (9123306, 121130, 181258)),
+    ):
+        vit |= {"C_STEM_KERNELS": kernels, "C_STEM_STRIDES": strides}
+        sizes = {"MODEL": {"TYPE": "vit", "NUM_CLASSES": 10}, "TRAIN": {"IM_SIZE": 16}}
+        found = complexity(from_pycls_config(sizes | {"VIT": vit}))
+        assert (found.flops, found.params, found.acts) == counts

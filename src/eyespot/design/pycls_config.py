@@ -357,6 +357,7 @@ def _vit(sections: Mapping[str, Section]) -> Spec:
 
 
 def _conv_stem(net: Section) -> ViTStem:
+    """Return the stem that pycls builds: whatever the kernels say, all but the last are 3x3."""
     kernels, strides, dims = (
         _ints(net, "VIT", f"C_STEM_{key}") for key in ("KERNELS", "STRIDES", "DIMS")
     )
@@ -365,7 +366,8 @@ def _conv_stem(net: Section) -> ViTStem:
             "need as many VIT.C_STEM_KERNELS as C_STEM_STRIDES and C_STEM_DIMS, got "
             f"{len(kernels)}, {len(strides)} and {len(dims)}"
         )
-    stem = ViTStem(dims[:-1], kernels[:-1], strides[:-1], kernels[-1], strides[-1])
+    threes = (3,) * len(dims[:-1])
+    stem = ViTStem(dims[:-1], threes, strides[:-1], kernels[-1], strides[-1])
     if dims[-1] != net["HIDDEN_DIM"] or stem.patch_size != net["PATCH_SIZE"]:
         raise ValueError(
             "need a ViT stem that ends in HIDDEN_DIM channels and whose strides multiply to "

@@ -227,7 +227,7 @@ class ViTStem:
         )
         for kernel, stride in self.convs():
             _need(
-                kernel >= stride >= 1 and (kernel % 2 == 1 or kernel == stride),
+                kernel > 0 and stride > 0 and (kernel % 2 == 1 or kernel == stride),
                 "need stem convolutions with an odd kernel, or a kernel equal to the stride, got "
                 f"kernel {kernel} with stride {stride}",
             )
